@@ -1,0 +1,64 @@
+// The host API: attention over an FP8 KV cache, made from a spec for a device.
+//
+//   octavo::Device device = octavo::Device::open();
+//   octavo::Attention attention(octavo::read_specs("specs/llama-3.1-8b.yaml").front(), device);
+//   attention.append({...}, stream);
+//   attention.decode({...}, stream);
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "generator/spec.hpp"
+#include "runtime/device.hpp"
+#include "runtime/kernel.hpp"
+
+namespace octavo {
+
+// What one kernel of an Attention is and what it cost to get.
+struct KernelReport {
+  KernelKind kernel;
+  std::string arch;
+  double compile_ms = 0;  // compiling, or reading from the cache
+  bool cache_hit = false;
+  Resources resources;
+  int shared_bytes = 0;   // static and dynamic
+};
+
+class Attention {
+ public:
+  // Compiles the spec's kernels, in parallel, or takes them from the cache, and loads them. Throws
+  // SpecError for a spec no kernel exists for, EnvironmentError for what the machine lacks.
+  Attention(const Spec& spec, const Device& device);
+
+  const Spec& spec() const;
+  std::vector<KernelReport> report() const;
+
+  // Quantises K and V of the batch's new tokens into the cache, and rotates Q and K if the spec has
+  // RoPE, in one launch. Enqueues and returns; shapes and units are in templates/arguments.cuh.
+  void append(const AppendArguments& arguments, CUstream stream) const;
+
+  // Sizes that decode needs on the host, known without reading the device.
+  struct DecodeSize {
+    int max_query_tokens = 1;  // of one sequence, 1 to 16
+    int max_kv_length = 0;     // of one sequence
+    int splits = 0;            // 0: chosen so that the blocks fill the device
+  };
+
+  // Bytes of scratch memory that decode needs; zero it once, before its first use. Decodes in flight
+  // together need one each.
+  std::size_t workspace_bytes(const Batch& batch, const DecodeSize& size) const;
+
+  // Attention of the batch's tokens. arguments' partial_output, partial_lse, arrivals and splits are
+  // filled in from `workspace`. Enqueues one launch, or two where the plan merges in a kernel of its
+  // own. Throws UsageError for sizes outside what the spec allows.
+  void decode(DecodeArguments arguments, const DecodeSize& size, CUdeviceptr workspace,
+              CUstream stream) const;
+
+ private:
+  struct State;
+  std::shared_ptr<State> state_;
+};
+
+}  // namespace octavo

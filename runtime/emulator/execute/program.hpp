@@ -1,0 +1,63 @@
+// A loaded module: its kernels compiled for the host, its variables placed in memory.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "device_model.hpp"
+#include "memory/memory.hpp"
+
+namespace octavo::emulator {
+
+struct Dim3 {
+  std::uint32_t x = 1, y = 1, z = 1;
+};
+
+struct Parameter {
+  std::uint32_t offset, bytes;  // in the parameter buffer
+};
+
+struct KernelInfo {
+  std::string name;
+  std::vector<Parameter> parameters;
+  std::uint32_t parameter_bytes = 0;
+  std::uint32_t static_shared_bytes = 0;
+  std::uint32_t local_bytes = 0;     // of a thread
+  std::uint32_t registers = 0;       // 32-bit registers that the PTX declares live at most, at most 255
+  std::uint32_t max_threads = 1024;  // of a block
+};
+
+struct LaunchShape {
+  Dim3 grid, block;
+  std::uint32_t dynamic_shared_bytes = 0;
+};
+
+class Program {
+ public:
+  // Parses and compiles; compiled code is kept on disk (see CodeCache) and found there again. The
+  // memory must outlive the program. Throws Fault.
+  static std::unique_ptr<Program> load(std::string_view ptx, const DeviceModel& device, Memory& memory);
+  virtual ~Program() = default;
+
+  // nullptr if the module has no such kernel. The pointer lives as long as the program.
+  virtual const KernelInfo* find_kernel(std::string_view name) const = 0;
+
+  struct Global {
+    std::string name;
+    std::uint64_t address;
+    std::size_t bytes;
+  };
+  virtual const Global* find_global(std::string_view name) const = 0;
+
+  // Runs the whole grid and returns when it is done. `parameters` has parameter_bytes bytes. Throws
+  // Fault on the first fault in order of blocks; memory then holds whatever was written until then.
+  virtual void launch(const KernelInfo& kernel, const LaunchShape& shape,
+                      std::span<const std::byte> parameters) = 0;
+};
+
+}  // namespace octavo::emulator

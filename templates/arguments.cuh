@@ -1,0 +1,73 @@
+// The arguments of every kernel, as the device reads them and as the host writes them: this file is
+// compiled into both, so that the two can never disagree. All pointers are device addresses.
+#pragma once
+
+namespace octavo {
+
+using DeviceAddress = unsigned long long;
+
+// One layer's KV cache.
+//
+//   paged       k: [pages, kv_heads, page_size, qk_dim]     v: [pages, kv_heads, page_size, v_dim]
+//   contiguous  k: [batch, kv_heads, capacity, qk_dim]      v: [batch, kv_heads, capacity, v_dim]
+//
+// Scales are fp32 and multiply the stored values: real = stored * scale.
+//   tensor      k_scale: [1]                                v_scale: [1]
+//   head        k_scale: [kv_heads]                         v_scale: [kv_heads]
+//   token_head  as k and v, without the last axis; powers of two, written by append
+// A bf16 or fp16 cache has no scales.
+struct KvCache {
+  DeviceAddress k;
+  DeviceAddress v;
+  DeviceAddress k_scale;
+  DeviceAddress v_scale;
+  DeviceAddress page_table;  // int32 [batch, page_table_stride]: page of each page_size tokens; paged
+  int page_table_stride;     // entries in a row of page_table; paged only
+  int capacity;              // tokens a sequence may hold; contiguous only
+};
+
+// Which rows of a packed [tokens, heads, dim] tensor belong to which sequence, and how long each
+// sequence is. The new tokens of sequence b are rows token_start[b] .. token_start[b + 1] - 1; they
+// are its last ones: row r has position kv_length[b] - (token_start[b + 1] - r).
+struct Batch {
+  DeviceAddress token_start;  // int32 [sequences + 1], ascending, token_start[0] = 0
+  DeviceAddress kv_length;    // int32 [sequences], tokens in the cache with the new ones included
+  int sequences;
+  int tokens;                 // token_start[sequences]
+};
+
+// K and V of the new tokens go to the cache. With RoPE, K is rotated on its way and Q is rotated
+// from q to q_rotated, which may be the same memory.
+struct AppendArguments {
+  KvCache cache;
+  Batch batch;
+  DeviceAddress q;          // [tokens, query_heads, qk_dim]; with RoPE only
+  DeviceAddress q_rotated;  // as q, with q_stride too
+  DeviceAddress k;          // [tokens, kv_heads, qk_dim]
+  DeviceAddress v;          // [tokens, kv_heads, v_dim]
+  DeviceAddress rope;       // fp32 [positions, rope dims / 2, 2]: cosine, sine; with RoPE only
+  long long q_stride;       // elements from one token's row to the next
+  long long k_stride;
+  long long v_stride;
+};
+
+// Attention of the batch's tokens, which are already in the cache, over their sequences.
+struct DecodeArguments {
+  KvCache cache;
+  Batch batch;
+  DeviceAddress q;               // [tokens, query_heads, qk_dim]
+  DeviceAddress output;          // [tokens, query_heads, v_dim], packed
+  DeviceAddress lse;             // fp32 [tokens, query_heads], natural logarithm; 0: not wanted
+  DeviceAddress sinks;           // fp32 [query_heads], logits; with sinks only
+  DeviceAddress partial_output;  // fp32 [splits, tokens, query_heads, v_dim]; splits > 1 only
+  DeviceAddress partial_lse;     // fp32 [splits, tokens, query_heads], base 2; splits > 1 only
+  DeviceAddress arrivals;        // uint32, one a group of splits, zero before and after; fused merge
+  long long q_stride;            // elements from one token's row to the next
+  float output_scale;            // an e4m3 output holds value / output_scale
+  int splits;                    // parts that each sequence's tokens are cut into
+};
+
+// What decode left in partial_output and partial_lse becomes output and lse.
+using MergeArguments = DecodeArguments;
+
+}  // namespace octavo
