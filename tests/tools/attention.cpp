@@ -10,8 +10,8 @@ using namespace octavo::reference;
 
 namespace {
 
-Attention shape(int query_heads, int kv_heads, int dim) {
-  Attention attention;
+AttentionSpec shape(int query_heads, int kv_heads, int dim) {
+  AttentionSpec attention;
   attention.query_heads = query_heads;
   attention.kv_heads = kv_heads;
   attention.head_dim = {dim, dim};
@@ -40,7 +40,7 @@ struct Row {
   std::vector<double> output;
   double lse;
 };
-Row textbook(const Attention& shape, const Operands& operands, int sequence, int query, int head) {
+Row textbook(const AttentionSpec& shape, const Operands& operands, int sequence, int query, int head) {
   const int dim = shape.head_dim.qk, length = operands.kv_length[sequence];
   const int position = length - operands.query_tokens[sequence] + query;
   std::vector<double> q(dim), k(dim), v(dim), output(dim);
@@ -62,7 +62,7 @@ Row textbook(const Attention& shape, const Operands& operands, int sequence, int
   return {output, std::log(sum)};
 }
 
-void check_against_textbook(const Attention& shape, const Operands& operands) {
+void check_against_textbook(const AttentionSpec& shape, const Operands& operands) {
   const Result result = attention(shape, operands);
   std::size_t row = 0;
   for (int b = 0; b < static_cast<int>(operands.kv_length.size()); ++b) {
@@ -82,7 +82,7 @@ void check_against_textbook(const Attention& shape, const Operands& operands) {
 }  // namespace
 
 TEST_CASE("attention is what the textbook says, with every mask and extra") {
-  Attention attention = shape(6, 2, 16);
+  AttentionSpec attention = shape(6, 2, 16);
   const Operands batch = operands({0, 5, 1300}, {0, 3, 2});
   check_against_textbook(attention, batch);
   attention.mask.kind = MaskKind::none;

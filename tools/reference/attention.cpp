@@ -47,7 +47,7 @@ bool sees(const Mask& mask, int query_position, int token) {
 
 class Problem {
  public:
-  Problem(const Attention& shape, const Operands& operands);
+  Problem(const AttentionSpec& shape, const Operands& operands);
   Result solve();
 
  private:
@@ -58,12 +58,12 @@ class Problem {
                std::span<const double> v) const;
   void finish(int sequence, int kv_head, std::span<const Task> tasks, Result& result) const;
 
-  const Attention& shape_;
+  const AttentionSpec& shape_;
   const Operands& operands_;
   std::vector<int> first_row_;  // of each sequence's query tokens in the result
 };
 
-Problem::Problem(const Attention& shape, const Operands& operands)
+Problem::Problem(const AttentionSpec& shape, const Operands& operands)
     : shape_(shape), operands_(operands), first_row_(operands.query_tokens.size() + 1) {
   std::partial_sum(operands.query_tokens.begin(), operands.query_tokens.end(),
                    first_row_.begin() + 1);
@@ -172,7 +172,7 @@ Result Problem::solve() {
 
 }  // namespace
 
-Result attention(const Attention& shape, const Operands& operands) {
+Result attention(const AttentionSpec& shape, const Operands& operands) {
   return Problem(shape, operands).solve();
 }
 

@@ -29,7 +29,7 @@ struct Result {
 
 // softmax(mask(softcap(q . k * softmax_scale))) . v for every query token and head. A row that sees
 // no token and has no sink is zero. RoPE is the readers' business: see rotated().
-Result attention(const Attention& shape, const Operands& operands);
+Result attention(const AttentionSpec& shape, const Operands& operands);
 
 // cosine and sine, [positions, rope.dims / 2, 2], of position * theta^(-2i / dims).
 std::vector<double> rope_table(const Rope& rope, int positions);

@@ -54,7 +54,7 @@ constexpr double kValueMean = 1;
 constexpr double kSinkLogit = 6;    // above the other tokens', whose deviation is about 1
 constexpr double kSinkValue = 0.1;  // of the others' size
 
-Head draw_head(const Attention& shape, std::uint64_t head, std::uint64_t seed) {
+Head draw_head(const AttentionSpec& shape, std::uint64_t head, std::uint64_t seed) {
   const int qk = shape.head_dim.qk, v_dim = shape.head_dim.v;
   Head drawn{std::vector<double>(qk), std::vector<double>(qk), std::vector<double>(v_dim),
              std::vector<double>(qk)};
@@ -159,21 +159,25 @@ Operands Inputs::operands() const {
           .sinks = sinks};
 }
 
+std::vector<double> draw_sinks(const AttentionSpec& shape, std::uint64_t seed) {
+  const Random random(seed, Stream::sink);
+  std::vector<double> sinks;
+  for (int head = 0; head < shape.query_heads; ++head) {
+    sinks.push_back(static_cast<float>(random.normal(place(0, 0, head, 0))));
+  }
+  return sinks;
+}
+
 Inputs draw_inputs(const Spec& spec, const std::vector<int>& kv_length,
                    const std::vector<int>& query_tokens, std::uint64_t seed) {
-  const Attention& shape = spec.attention;
+  const AttentionSpec& shape = spec.attention;
   Inputs inputs{
       .kv_length = kv_length, .query_tokens = query_tokens, .q = {}, .k = {}, .v = {}, .sinks = {}};
   const std::size_t tokens = inputs.context_tokens() + inputs.queries();
   inputs.q = Tensor(spec.input, inputs.queries(), shape.query_heads, shape.head_dim.qk);
   inputs.k = Tensor(spec.input, tokens, shape.kv_heads, shape.head_dim.qk);
   inputs.v = Tensor(spec.input, tokens, shape.kv_heads, shape.head_dim.v);
-  if (shape.sinks) {
-    for (int head = 0; head < shape.query_heads; ++head) {
-      const double logit = Random(seed, Stream::sink).normal(place(0, 0, head, 0));
-      inputs.sinks.push_back(static_cast<float>(logit));
-    }
-  }
+  if (shape.sinks) inputs.sinks = draw_sinks(shape, seed);
 
   std::vector<Head> heads(shape.kv_heads);
   for (std::size_t head = 0; head < heads.size(); ++head)

@@ -35,4 +35,7 @@ struct Inputs {
 Inputs draw_inputs(const Spec& spec, const std::vector<int>& kv_length,
                    const std::vector<int>& query_tokens, std::uint64_t seed);
 
+// A logit for each query head, of fp32 values.
+std::vector<double> draw_sinks(const AttentionSpec& shape, std::uint64_t seed);
+
 }  // namespace octavo::reference
