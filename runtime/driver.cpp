@@ -36,21 +36,6 @@ std::vector<std::filesystem::path> emulator_places() {
   return places;
 }
 
-Driver load_emulator() {
-  std::string faults;
-  for (const auto& place : emulator_places()) {
-    try {
-      return Driver::load(place);
-    } catch (const EnvironmentError& error) {
-      faults += fmt::format("{}{}", faults.empty() ? "" : "; ", error.what());
-    }
-  }
-  throw EnvironmentError(fmt::format(
-      "the emulator cannot be loaded: {}; build the target octavo_emulator, or name its file in "
-      "OCTAVO_EMULATOR_LIBRARY",
-      faults));
-}
-
 }  // namespace
 
 Driver Driver::load(const std::filesystem::path& library) {
@@ -75,6 +60,21 @@ Driver Driver::load(const std::filesystem::path& library) {
   OCTAVO_EMULATOR_FUNCTIONS(OCTAVO_FIND)
 #undef OCTAVO_FIND
   return driver;
+}
+
+Driver Driver::load_emulator() {
+  std::string faults;
+  for (const auto& place : emulator_places()) {
+    try {
+      return load(place);
+    } catch (const EnvironmentError& error) {
+      faults += fmt::format("{}{}", faults.empty() ? "" : "; ", error.what());
+    }
+  }
+  throw EnvironmentError(fmt::format(
+      "the emulator cannot be loaded: {}; build the target octavo_emulator, or name its file in "
+      "OCTAVO_EMULATOR_LIBRARY",
+      faults));
 }
 
 const Driver& Driver::cuda() {

@@ -30,10 +30,12 @@ struct Driver {
   // if it cannot be loaded or lacks one of them.
   static Driver load(const std::filesystem::path& library);
 
-  // The GPU driver, libcuda.so.1, and the emulator, liboctavo_emulator.so; loaded at the first
-  // call. The emulator is $OCTAVO_EMULATOR_LIBRARY if that is set, else it is looked for in ../lib
-  // beside the executable, where it was built, and in the loader's path. Throw EnvironmentError
-  // that says what was searched.
+  // The emulator: $OCTAVO_EMULATOR_LIBRARY if that is set, else liboctavo_emulator.so in ../lib beside
+  // the executable, where it was built, or in the loader's path. Throws as load does, with every place
+  // searched.
+  static Driver load_emulator();
+
+  // The process's GPU driver, libcuda.so.1, and its emulator; each loaded at the first call.
   static const Driver& cuda();
   static const Driver& emulator();
 };
