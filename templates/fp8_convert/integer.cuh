@@ -8,10 +8,10 @@ namespace octavo {
 // instructions give, rounding, saturation, subnormals and NaN included.
 struct Fp8Convert : Fp8ToBf16 {
   static __device__ unsigned short e4m3x2(float low, float high) {
-    return e4m3(low) | e4m3(high) << 8;
+    return static_cast<unsigned short>(e4m3(low) | e4m3(high) << 8);
   }
   static __device__ unsigned short e5m2x2(float low, float high) {
-    return e5m2(low) | e5m2(high) << 8;
+    return static_cast<unsigned short>(e5m2(low) | e5m2(high) << 8);
   }
 
   static __device__ unsigned f16x2_from_e4m3x2(unsigned short pair) {
@@ -52,7 +52,7 @@ struct Fp8Convert : Fp8ToBf16 {
       code = (rounded >> kDropped) - ((127u - kBias) << kFractionBits);
       code = code < kLargest ? code : kLargest;
     }
-    return bits >> 24 & 0x80 | code;
+    return (bits >> 24 & 0x80) | code;
   }
 };
 
