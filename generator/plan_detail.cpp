@@ -43,12 +43,15 @@ std::vector<Constant> shape_constants(const Spec& spec) {
   return constants;
 }
 
+Policy fp8_convert_policy(const Architecture& arch) {
+  return {"fp8_convert", arch.fp8_convert ? "fp8_convert/hardware.cuh" : "fp8_convert/integer.cuh"};
+}
+
 std::vector<Policy> cache_policies(const Spec& spec, const Architecture& arch) {
   const CacheSpec& cache = spec.kv_cache;
   std::vector<Policy> policies;
   if (is_fp8(cache.format)) {
-    policies.push_back(
-        {"fp8_convert", arch.fp8_convert ? "fp8_convert/hardware.cuh" : "fp8_convert/integer.cuh"});
+    policies.push_back(fp8_convert_policy(arch));
   }
   policies.push_back({"cache", fmt::format("cache/{}.cuh", name_of(cache.format))});
   policies.push_back({"scale", scale_file(cache)});

@@ -4,9 +4,9 @@
 
 namespace octavo {
 
-// What joins the softmax's denominator besides the tokens, as a logit in base 2: nothing.
+// What joins the softmax's denominator besides the tokens: nothing.
 struct Sinks {
-  static __device__ float logit(const DecodeArguments&, int) { return -INFINITY; }
+  static __device__ float join(const DecodeArguments&, int, float&) { return 1; }
 };
 
 }  // namespace octavo
