@@ -174,6 +174,14 @@ void add_end(Plan& plan) {
   plan.policies.push_back(select("sinks", plan.spec.attention.sinks ? "on" : "off"));
 }
 
+std::vector<Constant> query_constants(const Spec& spec, int row_tiles, int threads) {
+  std::vector<Constant> result = shape_constants(spec);
+  result.push_back({"int", "kGroup", fmt::to_string(spec.attention.group())});
+  result.push_back({"int", "kRowTiles", fmt::to_string(row_tiles)});
+  result.push_back({"int", "kThreads", fmt::to_string(threads)});
+  return result;
+}
+
 std::string float_literal(double value) {
   std::string text = fmt::format("{:.9g}", value);
   if (text.find_first_of(".e") == std::string::npos) text += ".0";
@@ -181,7 +189,8 @@ std::string float_literal(double value) {
 }
 
 std::vector<Constant> constants(const Spec& spec, const Tunables& tunables, const SharedLayout& layout) {
-  std::vector<Constant> result = shape_constants(spec);
+  std::vector<Constant> result =
+      query_constants(spec, tunables.row_tiles, tunables.warps * 32);
   const auto add = [&](std::string_view name, int value) {
     result.push_back({"int", std::string(name), fmt::to_string(value)});
   };
@@ -201,10 +210,8 @@ std::vector<Constant> constants(const Spec& spec, const Tunables& tunables, cons
     add_float("kLogitScale", attention.softmax_scale * kLog2E);
   }
   add("kWarps", tunables.warps);
-  add("kThreads", tunables.warps * 32);
   add("kStages", tunables.stages);
   add("kTileTokens", tunables.tile_tokens);
-  add("kRowTiles", tunables.row_tiles);
   add("kStageBytes", layout.stage_bytes);
   add("kQueryOffset", layout.query_offset);
   return result;
@@ -272,9 +279,7 @@ Plan plan_merge(const Plan& decode) {
             .arch = decode.arch,
             .tunables = decode.tunables};
   add_end(plan);
-  plan.constants = shape_constants(plan.spec);
-  plan.constants.push_back({"int", "kThreads", fmt::to_string(kThreads)});
-  plan.constants.push_back({"int", "kRowTiles", fmt::to_string(plan.tunables.row_tiles)});
+  plan.constants = query_constants(plan.spec, plan.tunables.row_tiles, kThreads);
   plan.skeleton = "kernels/merge.cuh";
   plan.entry = "octavo_merge";
   plan.threads = kThreads;

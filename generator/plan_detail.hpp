@@ -17,7 +17,7 @@ Plan plan_merge(const Plan& decode);
 Tunables default_tunables(const Spec& spec, const Architecture& arch);
 Grid grid_decode(const Plan& plan, const LaunchShape& shape);
 
-// kQueryHeads, kKvHeads, kGroup, kHeadDimQk, kHeadDimV and, paged, kPageSize.
+// kQueryHeads, kKvHeads, kHeadDimQk, kHeadDimV and, paged, kPageSize.
 std::vector<Constant> shape_constants(const Spec& spec);
 
 // fp8 conversions: by instructions or in integer code.
