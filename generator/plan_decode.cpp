@@ -260,7 +260,11 @@ Tunables default_tunables(const Spec& spec, const Architecture& arch) {
 Plan plan_decode(const Spec& spec, const Architecture& arch, const Tunables& tunables) {
   check(spec, arch, tunables);
   const SharedLayout layout = layout_of(spec, tunables);
-  Plan plan{.spec = spec, .kernel = KernelKind::decode, .arch = arch, .tunables = tunables};
+  Plan plan;
+  plan.spec = spec;
+  plan.kernel = KernelKind::decode;
+  plan.arch = arch;
+  plan.tunables = tunables;
   plan.policies = policies(spec, arch, tunables);
   add_end(plan);
   plan.policies.push_back(select("merge", tunables.merge == Merge::fused ? "fused" : "kernel"));
@@ -274,10 +278,11 @@ Plan plan_decode(const Spec& spec, const Architecture& arch, const Tunables& tun
 
 Plan plan_merge(const Plan& decode) {
   constexpr int kThreads = 128;
-  Plan plan{.spec = decode.spec,
-            .kernel = KernelKind::merge,
-            .arch = decode.arch,
-            .tunables = decode.tunables};
+  Plan plan;
+  plan.spec = decode.spec;
+  plan.kernel = KernelKind::merge;
+  plan.arch = decode.arch;
+  plan.tunables = decode.tunables;
   add_end(plan);
   plan.constants = query_constants(plan.spec, plan.tunables.row_tiles, kThreads);
   plan.skeleton = "kernels/merge.cuh";

@@ -13,7 +13,7 @@ struct Combination {
 
 // A row of the block: its maximum and sum over the warps.
 inline __device__ float2 row_statistics(const Combination& shared, int row) {
-  float maximum = kMinusInfinity;
+  float maximum = minus_infinity();
   for (int warp = 0; warp < kWarps; ++warp) {
     maximum = fmaxf(maximum, shared.statistics[warp][row].x);
   }
@@ -77,7 +77,7 @@ inline __device__ void store_partial(const DecodeArguments& arguments, const Row
   const long long rows_of_split = static_cast<long long>(arguments.batch.tokens) * kQueryHeads;
   const long long index = blockIdx.x * rows_of_split + index_of(rows, row);
   if (octet == 0) reinterpret_cast<float*>(arguments.partial_lse)[index] = lse;
-  if (lse == kMinusInfinity) return;
+  if (lse == minus_infinity()) return;
   float4* part =
       reinterpret_cast<float4*>(arguments.partial_output) + (index * kHeadDimV + octet * 8) / 4;
   part[0] = {values[0], values[1], values[2], values[3]};

@@ -35,7 +35,7 @@ inline __device__ void merge_rows(const DecodeArguments& arguments, const Rows& 
     const int row = i / kOctets;
     const int octet = i % kOctets;
     const long long index = index_of(rows, row);
-    float maximum = kMinusInfinity;
+    float maximum = minus_infinity();
 #pragma unroll 4
     for (int split = 0; split < arguments.splits; ++split) {
       maximum = fmaxf(maximum, partial_lse[split * stride + index]);
@@ -45,7 +45,7 @@ inline __device__ void merge_rows(const DecodeArguments& arguments, const Rows& 
 #pragma unroll 4
     for (int split = 0; split < arguments.splits; ++split) {
       const float lse = partial_lse[split * stride + index];
-      if (lse == kMinusInfinity) continue;
+      if (lse == minus_infinity()) continue;
       const float weight = ex2_approx_ftz(lse - maximum);
       const float4* part = reinterpret_cast<const float4*>(
           partial_output + (split * stride + index) * kHeadDimV + octet * 8);

@@ -71,7 +71,7 @@ inline __device__ void multiply_keys(Scores& scores, const Query& query, const c
 // A row of V is cut into parts of 128, 64, 32 or 16 bytes, of which each g takes an eighth: the dims
 // of O that a column g stands for are those of its eighth, one in each tile of O.
 constexpr int kValueBytes = kHeadDimV * Cache::kBytes;
-constexpr int part_bytes(int byte) {
+constexpr __device__ int part_bytes(int byte) {
   const int rest = kValueBytes - byte;
   return rest >= 128 ? 128 : rest >= 64 ? 64 : rest >= 32 ? 32 : 16;
 }

@@ -5,7 +5,8 @@
 namespace octavo {
 
 constexpr int kRows = 16 * kRowTiles;  // of a block
-constexpr float kMinusInfinity = -__builtin_huge_valf();
+
+inline __device__ float minus_infinity() { return __uint_as_float(0xff800000); }
 
 // The queries of a block. A sequence's query tokens and the query heads that share a KV head are
 // rows of one matrix: row r is token r / kGroup with head r % kGroup. A block takes kRows of them.

@@ -16,7 +16,7 @@ inline __device__ float quad_sum(float value) {
 }
 
 // Where nothing has been seen yet, exponents are taken from 0 instead of minus infinity.
-inline __device__ float finite(float maximum) { return maximum == kMinusInfinity ? 0 : maximum; }
+inline __device__ float finite(float maximum) { return maximum == minus_infinity() ? 0 : maximum; }
 
 // V's scales of a tile's tokens multiply P, relative to the largest scale so far, so that P stays
 // within its format; O is in units of that largest scale.
@@ -57,7 +57,7 @@ class Softmax {
     for (int tile = 0; tile < kRowTiles; ++tile) {
       for (int half = 0; half < 2; ++half) {
         logit_scale_[tile][half] = scale * query.scale[tile][half];
-        maximum[tile][half] = kMinusInfinity;
+        maximum[tile][half] = minus_infinity();
         sum[tile][half] = 0;
       }
     }
@@ -126,7 +126,7 @@ class Softmax {
 #pragma unroll
         for (int i = 0; i < kTokenTiles; ++i) {
           for (int j = 0; j < 2; ++j) {
-            if (8 * i + j < first || 8 * i + j >= end) scores[tile][i][2 * half + j] = kMinusInfinity;
+            if (8 * i + j < first || 8 * i + j >= end) scores[tile][i][2 * half + j] = minus_infinity();
           }
         }
       }
