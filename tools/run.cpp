@@ -55,7 +55,8 @@ void check_memory(const Spec& spec, const std::vector<int>& kv_length) {
   // Inputs and cache, each once on the host and once on the device.
   const double elements = tokens * shape.kv_heads * (shape.head_dim.qk + shape.head_dim.v);
   const double needed = 2 * elements * (bytes_of(spec.input) + bytes_of(spec.kv_cache.format));
-  const double present = static_cast<double>(sysconf(_SC_PHYS_PAGES)) * sysconf(_SC_PAGESIZE);
+  const double present =
+      static_cast<double>(sysconf(_SC_PHYS_PAGES)) * static_cast<double>(sysconf(_SC_PAGESIZE));
   if (needed <= 0.9 * present) return;
   throw UsageError(fmt::format(
       "{:.0f} tokens need {:.1f} GiB of memory, of {:.1f} GiB here; use a shorter --context, fewer "
