@@ -1,0 +1,22 @@
+#pragma once
+
+#include "arguments.cuh"
+
+namespace octavo {
+
+// A scale for each KV head, of K and of V, which the caller has set.
+struct Scale {
+  // The scale for a row of this KV head, whose values lie on kLanes lanes.
+  template <int kLanes>
+  static __device__ float of_row(DeviceAddress scales, int kv_head, const float (&)[8]) {
+    return reinterpret_cast<const float*>(scales)[kv_head];
+  }
+
+  static __device__ void divide(float (&values)[8], float scale) {
+    for (float& value : values) value /= scale;
+  }
+
+  static __device__ void store(DeviceAddress, long long, float) {}
+};
+
+}  // namespace octavo

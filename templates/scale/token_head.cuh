@@ -1,0 +1,44 @@
+#pragma once
+
+#include "arguments.cuh"
+#include "ptx/shuffle.cuh"
+
+namespace octavo {
+
+// A scale for each token and KV head: the least power of two that brings the row's largest
+// magnitude within the format's finite values. In a floating-point format a power of two costs no
+// accuracy against any other scale, dividing by it is exact, and so is folding V's scales into the
+// softmax weights.
+struct Scale {
+  // The scale for a row that kLanes neighbouring lanes hold, eight values each. Infinities and NaNs
+  // do not count, so that they harm no value but themselves: an infinity is stored as the row's
+  // largest value and a NaN as NaN. A row of zeros has scale 1. The scale is at least 2^-126, and
+  // no row calls for more than 2^120, so that the scale and its reciprocal are normal numbers.
+  template <int kLanes>
+  static __device__ float of_row(DeviceAddress, int, const float (&values)[8]) {
+    float largest = 0;
+    for (float value : values) {
+      const float magnitude = fabsf(value);
+      if (magnitude <= 3.402823466e38f) largest = fmaxf(largest, magnitude);
+    }
+    for (int mask = kLanes / 2; mask > 0; mask /= 2) {
+      largest = fmaxf(largest, shfl_bfly(largest, mask));
+    }
+    if (largest == 0) return 1;
+    // Up to a fraction of 1.75, that of the largest finite value, the exponents subtract; above it
+    // the sum carries into the exponent.
+    const int exponent = static_cast<int>((__float_as_uint(largest) + 0x1fffff) >> 23);
+    return __uint_as_float(max(exponent - Cache::kMaxExponent, 1) << 23);
+  }
+
+  static __device__ void divide(float (&values)[8], float scale) {
+    const float reciprocal = __uint_as_float((254u << 23) - __float_as_uint(scale));
+    for (float& value : values) value *= reciprocal;
+  }
+
+  static __device__ void store(DeviceAddress scales, long long row, float scale) {
+    reinterpret_cast<float*>(scales)[row] = scale;
+  }
+};
+
+}  // namespace octavo
