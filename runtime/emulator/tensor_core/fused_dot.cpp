@@ -30,21 +30,23 @@ struct Row {
 };
 
 constexpr bool kUnpacked = true;
+// clang-format off
 constexpr Row kRows[] = {
-    // instruction  from  to  elements    length  fraction  f32 rounding  lowest
-    {mma_sync, 75, 75, set_of({f16}), {8, 24, rz_fp32, -132}},
-    {mma_sync, 80, 89, kHalf, {8, 24, rz_fp32, -132}},
-    {mma_sync, 80, 89, kTf32, {4, 24, rz_fp32, -132}},
-    {mma_sync, 89, 89, kFp8, {16, 13, rz_e8m13, -132}},
-    {mma_sync, 90, 120, kHalf, {16, 25, rz_fp32, -133}},
-    {mma_sync, 90, 120, kTf32, {8, 25, rz_fp32, -133}},
-    {mma_sync, 90, 100, kFp8, {16, 25, rz_fp32, -133, kUnpacked}},
-    {mma_sync, 120, 120, kFp8, {32, 25, rz_fp32, -133}},
-    {wgmma, 90, 90, kHalf, {16, 25, rz_fp32, -133}},
-    {wgmma, 90, 90, kTf32, {8, 25, rz_fp32, -133}},
-    {wgmma, 90, 90, kFp8, {32, 13, rz_e8m13, -133}},
-    {tcgen05, 100, 100, kFp8, {32, 25, rz_fp32, -133}},
+    // instruction, from, to  elements         length, fraction, f32 rounding, lowest scale
+    {mma_sync,  75,  75, set_of({f16}), { 8, 24, rz_fp32,   -132}},
+    {mma_sync,  80,  89, kHalf,         { 8, 24, rz_fp32,   -132}},
+    {mma_sync,  80,  89, kTf32,         { 4, 24, rz_fp32,   -132}},
+    {mma_sync,  89,  89, kFp8,          {16, 13, rz_e8m13,  -132}},
+    {mma_sync,  90, 120, kHalf,         {16, 25, rz_fp32,   -133}},
+    {mma_sync,  90, 120, kTf32,         { 8, 25, rz_fp32,   -133}},
+    {mma_sync,  90, 100, kFp8,          {16, 25, rz_fp32,   -133, kUnpacked}},
+    {mma_sync, 120, 120, kFp8,          {32, 25, rz_fp32,   -133}},
+    {wgmma,     90,  90, kHalf,         {16, 25, rz_fp32,   -133}},
+    {wgmma,     90,  90, kTf32,         { 8, 25, rz_fp32,   -133}},
+    {wgmma,     90,  90, kFp8,          {32, 13, rz_e8m13,  -133}},
+    {tcgen05,  100, 100, kFp8,          {32, 25, rz_fp32,   -133}},
 };
+// clang-format on
 
 std::uint32_t not_a_number(Accumulator accumulator) {
   return accumulator == Accumulator::f16 ? 0x7FFF : 0x7FFFFFFF;
@@ -121,20 +123,6 @@ std::uint32_t blocked_dot(const DotModel& model, Accumulator accumulator, DotOpe
   return c;
 }
 
-// An ordinary addition in the accumulator's format.
-std::uint32_t add(Accumulator accumulator, std::uint32_t x, std::uint32_t y) {
-  if (accumulator == Accumulator::f32) {
-    const float sum = std::bit_cast<float>(x) + std::bit_cast<float>(y);
-    return sum == sum ? std::bit_cast<std::uint32_t>(sum) : not_a_number(accumulator);
-  }
-  const Number a = decode(kF16, x), b = decode(kF16, y);
-  if (a.kind == Number::Kind::zero && b.kind == Number::Kind::zero) return x & y;
-  const Term terms[] = {as_term(a), as_term(b)};
-  // All of fp16 lies within 40 bits: nothing is truncated.
-  const DotModel exact{2, 40, rz_fp32, 0};
-  return sum_of(terms, exact, accumulator);
-}
-
 std::uint32_t unpacked_dot(const DotModel& model, Accumulator accumulator, DotOperand a,
                            DotOperand b, std::uint32_t c) {
   std::uint32_t sum = 0;
@@ -149,10 +137,23 @@ std::uint32_t unpacked_dot(const DotModel& model, Accumulator accumulator, DotOp
     sum = blocked_dot(model, accumulator, {f16, {a_half.data(), count}},
                       {f16, {b_half.data(), count}}, sum);
   }
-  return add(accumulator, c, sum);
+  return rounded_sum(accumulator, c, sum);
 }
 
 }  // namespace
+
+std::uint32_t rounded_sum(Accumulator accumulator, std::uint32_t x, std::uint32_t y) {
+  if (accumulator == Accumulator::f32) {
+    const float sum = std::bit_cast<float>(x) + std::bit_cast<float>(y);
+    return sum == sum ? std::bit_cast<std::uint32_t>(sum) : not_a_number(accumulator);
+  }
+  const Number a = decode(kF16, x), b = decode(kF16, y);
+  if (a.kind == Number::Kind::zero && b.kind == Number::Kind::zero) return x & y;
+  const Term terms[] = {as_term(a), as_term(b)};
+  // All of fp16 lies within 40 bits: nothing is truncated.
+  const DotModel exact{2, 40, rz_fp32, 0};
+  return sum_of(terms, exact, accumulator);
+}
 
 const DotModel* find_dot_model(Instruction instruction, int compute_capability, Element a,
                                Element b) {

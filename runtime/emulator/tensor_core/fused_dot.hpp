@@ -48,4 +48,7 @@ struct DotOperand {
 std::uint32_t fused_dot(const DotModel& model, Accumulator accumulator, DotOperand a, DotOperand b,
                         std::uint32_t c);
 
+// x + y as an ordinary addition in the accumulator's format, f32 or f16.
+std::uint32_t rounded_sum(Accumulator accumulator, std::uint32_t x, std::uint32_t y);
+
 }  // namespace octavo::emulator::tensor_core

@@ -96,6 +96,7 @@ void multiply(std::uint32_t* d, const std::uint32_t* a, const std::uint32_t* b,
       std::conditional_t<bytes_of(kShape.a) == 4, std::uint32_t,
                          std::conditional_t<bytes_of(kShape.a) == 2, std::uint16_t, std::uint8_t>>;
   Tile tile;
+  if constexpr (kShape.k < 8) std::memset(tile.a, 0, sizeof tile.a);
   unpack_operands<Storage>(a, b, kShape.k, tile);
   unpack_accumulator(kShape.accumulator, c, tile);
   if constexpr (is_integer(kShape.a)) {

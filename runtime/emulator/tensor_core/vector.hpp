@@ -7,8 +7,11 @@
 // Functions of vectors are always inlined, so how a vector would be passed does not matter.
 #pragma GCC diagnostic ignored "-Wpsabi"
 
+#define OCTAVO_INLINE [[gnu::always_inline]] inline
+
 namespace octavo::emulator::tensor_core {
 
+using Ints4 = int __attribute__((vector_size(16)));
 using Ints8 = int __attribute__((vector_size(32)));
 using Longs4 = long __attribute__((vector_size(32)));
 using Floats4 = float __attribute__((vector_size(16)));
@@ -16,31 +19,51 @@ using Floats8 = float __attribute__((vector_size(32)));
 using Doubles4 = double __attribute__((vector_size(32)));
 
 template <class Vector>
-[[gnu::always_inline]] inline Vector load(const void* from) {
+OCTAVO_INLINE Vector load(const void* from) {
   Vector vector;
   std::memcpy(&vector, from, sizeof vector);
   return vector;
 }
 
 template <class Vector>
-[[gnu::always_inline]] inline void store(void* to, Vector vector) {
+OCTAVO_INLINE void store(void* to, Vector vector) {
   std::memcpy(to, &vector, sizeof vector);
 }
 
 template <class Vector>
-[[gnu::always_inline]] inline Vector max(Vector x, Vector y) {
+OCTAVO_INLINE Vector max(Vector x, Vector y) {
   return x > y ? x : y;
 }
 
 template <class Vector>
-[[gnu::always_inline]] inline Vector min(Vector x, Vector y) {
+OCTAVO_INLINE Vector min(Vector x, Vector y) {
   return x < y ? x : y;
 }
 
 // The same bits as another vector of the same size.
 template <class To, class From>
-[[gnu::always_inline]] inline To bits_of(From from) {
+OCTAVO_INLINE To bits_of(From from) {
   return reinterpret_cast<To>(from);
+}
+
+OCTAVO_INLINE Ints8 splat(int value) { return Ints8{} + value; }
+
+OCTAVO_INLINE Ints8 choose(Ints8 condition, Ints8 yes, Ints8 no) { return condition ? yes : no; }
+
+OCTAVO_INLINE bool any(Ints8 condition) {
+  const auto longs = bits_of<Longs4>(condition);
+  return (longs[0] | longs[1] | longs[2] | longs[3]) != 0;
+}
+
+OCTAVO_INLINE Ints4 low_half(Ints8 x) { return __builtin_shufflevector(x, x, 0, 1, 2, 3); }
+OCTAVO_INLINE Ints4 high_half(Ints8 x) { return __builtin_shufflevector(x, x, 4, 5, 6, 7); }
+
+// Of x and then of y.
+OCTAVO_INLINE Ints8 even_lanes(Ints8 x, Ints8 y) {
+  return __builtin_shufflevector(x, y, 0, 2, 4, 6, 8, 10, 12, 14);
+}
+OCTAVO_INLINE Ints8 odd_lanes(Ints8 x, Ints8 y) {
+  return __builtin_shufflevector(x, y, 1, 3, 5, 7, 9, 11, 13, 15);
 }
 
 #if defined(__x86_64__)
