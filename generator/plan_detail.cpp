@@ -36,7 +36,6 @@ std::vector<Constant> shape_constants(const Spec& spec) {
   };
   add("kQueryHeads", attention.query_heads);
   add("kKvHeads", attention.kv_heads);
-  add("kGroup", attention.group());
   add("kHeadDimQk", attention.head_dim.qk);
   add("kHeadDimV", attention.head_dim.v);
   if (spec.kv_cache.layout == Layout::paged) add("kPageSize", spec.kv_cache.page_size);

@@ -10,7 +10,7 @@ namespace octavo {
 Plan plan_append(const Spec& spec, const Architecture& arch);
 Grid grid_append(const Plan& plan, const LaunchShape& shape);
 
-// kQueryHeads, kKvHeads, kGroup, kHeadDimQk, kHeadDimV and, paged, kPageSize.
+// kQueryHeads, kKvHeads, kHeadDimQk, kHeadDimV and, paged, kPageSize.
 std::vector<Constant> shape_constants(const Spec& spec);
 
 // How the cache is laid out and what it holds: the axes fp8_convert, cache, scale and kv, in the

@@ -23,6 +23,12 @@ std::string_view at(const Names& names, Enum value) {
   return names.at(static_cast<std::size_t>(value));
 }
 
+// Quoted where YAML would read the word as nothing.
+std::string name_text(const std::string& name) {
+  const bool null = name == "null" || name == "Null" || name == "NULL";
+  return null ? fmt::format("\"{}\"", name) : name;
+}
+
 std::string head_dim_text(const HeadDim& dim) {
   if (dim.qk == dim.v) return fmt::format("{}", dim.qk);
   return fmt::format("{{qk: {}, v: {}}}", dim.qk, dim.v);
@@ -102,7 +108,7 @@ SpecError::SpecError(std::vector<std::string> lines)
 
 std::string canonical_yaml(const Spec& spec) {
   std::string text = "octavo: 1\n";
-  if (!spec.name.empty()) text += fmt::format("name: {}\n", spec.name);
+  if (!spec.name.empty()) text += fmt::format("name: {}\n", name_text(spec.name));
   text += attention_text(spec.attention);
   text += cache_text(spec.kv_cache);
   text += fmt::format("compute:\n  matmul: {}\n  accumulation: {}\n", name_of(spec.compute.matmul),

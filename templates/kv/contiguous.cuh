@@ -11,6 +11,9 @@ struct KvLayout {
   static __device__ long long row(const KvCache& cache, int sequence, int kv_head, int token) {
     return (static_cast<long long>(sequence) * kKvHeads + kv_head) * cache.capacity + token;
   }
+
+  // From a token's row of one KV head to its row of the next.
+  static __device__ long long head_stride(const KvCache& cache) { return cache.capacity; }
 };
 
 }  // namespace octavo

@@ -16,6 +16,9 @@ struct KvLayout {
     const long long page = pages[position / kPageSize];
     return (page * kKvHeads + kv_head) * kPageSize + position % kPageSize;
   }
+
+  // From a token's row of one KV head to its row of the next.
+  static __device__ long long head_stride(const KvCache&) { return kPageSize; }
 };
 
 }  // namespace octavo

@@ -12,9 +12,7 @@ struct Scale {
     return *reinterpret_cast<const float*>(scales);
   }
 
-  static __device__ void divide(float (&values)[8], float scale) {
-    for (float& value : values) value /= scale;
-  }
+  static __device__ float reciprocal(float scale) { return 1 / scale; }
 
   static __device__ void store(DeviceAddress, long long, float) {}
 };

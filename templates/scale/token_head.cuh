@@ -17,9 +17,12 @@ struct Scale {
   template <int kLanes>
   static __device__ float of_row(DeviceAddress, int, const float (&values)[8]) {
     float largest = 0;
-    for (float value : values) {
-      const float magnitude = fabsf(value);
-      if (magnitude <= 3.402823466e38f) largest = fmaxf(largest, magnitude);
+    for (float value : values) largest = fmaxf(largest, fabsf(value));  // which skips NaNs
+    if (largest > kLargestFloat) {
+      largest = 0;
+      for (float value : values) {
+        if (fabsf(value) <= kLargestFloat) largest = fmaxf(largest, fabsf(value));
+      }
     }
     for (int mask = kLanes / 2; mask > 0; mask /= 2) {
       largest = fmaxf(largest, shfl_bfly(largest, mask));
@@ -31,14 +34,16 @@ struct Scale {
     return __uint_as_float(max(exponent - Cache::kMaxExponent, 1) << 23);
   }
 
-  static __device__ void divide(float (&values)[8], float scale) {
-    const float reciprocal = __uint_as_float((254u << 23) - __float_as_uint(scale));
-    for (float& value : values) value *= reciprocal;
+  static __device__ float reciprocal(float scale) {
+    return __uint_as_float((254u << 23) - __float_as_uint(scale));
   }
 
   static __device__ void store(DeviceAddress scales, long long row, float scale) {
     reinterpret_cast<float*>(scales)[row] = scale;
   }
+
+ private:
+  static constexpr float kLargestFloat = 0x1.fffffep127f;
 };
 
 }  // namespace octavo
