@@ -128,7 +128,8 @@ TEST_CASE("compile adds PTX and cubins, and its rows are those of run") {
     CHECK(row["cache"] == "miss");
     CHECK(row["registers"] > 0);
   }
-  for (const auto& row : run_octavo(line, cache).json()["kernels"]) CHECK(row["cache"] == "hit");
+  const nlohmann::json warm = run_octavo(line, cache).json();
+  for (const auto& row : warm["kernels"]) CHECK(row["cache"] == "hit");
 
   const auto manifest = nlohmann::json::parse(read_file(folder.path("out/manifest.json")));
   for (const auto& kernel : manifest["kernels"]) {
@@ -144,9 +145,10 @@ TEST_CASE("compile adds PTX and cubins, and its rows are those of run") {
 TEST_CASE("doctor says what is there and what is missing") {
   const CommandResult missing = run_octavo("doctor --json", "OCTAVO_NVRTC=/nowhere/libnvrtc.so");
   CHECK(missing.status == 3);
-  CHECK(missing.json()["ok"] == false);
+  const nlohmann::json found = missing.json();
+  CHECK(found["ok"] == false);
   bool named = false;
-  for (const auto& check : missing.json()["checks"]) {
+  for (const auto& check : found["checks"]) {
     if (check["what"] == "compiler")
       named = check["state"] == "missing" && has(check["detail"], "/nowhere");
   }
