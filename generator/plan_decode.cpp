@@ -35,6 +35,8 @@ constexpr std::array kPolicyFiles{
     PolicyFile{"mask", "sliding_window", "mask/sliding_window.cuh"},
     PolicyFile{"softcap", "off", "softcap/none.cuh"},
     PolicyFile{"softcap", "on", "softcap/tanh.cuh"},
+    PolicyFile{"tile_rows", "adjacent", "tile_rows/adjacent.cuh"},
+    PolicyFile{"tile_rows", "scattered", "tile_rows/scattered.cuh"},
     PolicyFile{"query", "registers", "query/registers.cuh"},
     PolicyFile{"query", "shared", "query/shared.cuh"},
     PolicyFile{"output", "bf16", "output/bf16.cuh"},
@@ -90,6 +92,12 @@ int query_registers(const Spec& spec) {
 bool query_in_registers(const Spec& spec, int row_tiles) {
   const int outputs = spec.attention.head_dim.v / 2;
   return (outputs + query_registers(spec)) * row_tiles <= 160;
+}
+
+// Tiles start at multiples of their length, so none crosses a page of whole tiles.
+bool tile_in_page(const Spec& spec, const Tunables& tunables) {
+  const CacheSpec& cache = spec.kv_cache;
+  return cache.layout == Layout::contiguous || cache.page_size % tunables.tile_tokens == 0;
 }
 
 int step_tokens(const Spec& spec) { return spec.compute.matmul == Matmul::fp8 ? 32 : 16; }
@@ -159,6 +167,7 @@ std::vector<Policy> policies(const Spec& spec, const Architecture& arch,
   add("accumulation", fmt::to_string(spec.compute.accumulation.levels));
   add("mask", name_of(spec.attention.mask.kind));
   add("softcap", spec.attention.softcap > 0 ? "on" : "off");
+  add("tile_rows", tile_in_page(spec, tunables) ? "adjacent" : "scattered");
   add("query", query_in_registers(spec, tunables.row_tiles) ? "registers" : "shared");
   return result;
 }

@@ -29,6 +29,7 @@ class Pipeline {
       : cache_(cache), rows_(rows), end_(share.end), stages_(stages) {
     next_ = share.first + warp_id() * kTileTokens;
     look_up();
+#pragma unroll 1
     for (int i = 0; i < kStages - 1; ++i) copy(i);
     write_ = kStages - 1;
   }
@@ -46,17 +47,6 @@ class Pipeline {
   }
 
  private:
-  // Each lane finds the row of one token of the tile that is copied next; the latency passes while
-  // the warp works on another tile. A layer's rows number fewer than 2^31.
-  __device__ void look_up() {
-    static_assert(kTileTokens <= 32, "a lane for each token");
-    const int token = next_ + lane_id();
-    row_ = -1;
-    if (lane_id() < kTileTokens && token < end_) {
-      row_ = static_cast<int>(KvLayout::row(cache_, rows_.sequence, rows_.kv_head, token));
-    }
-  }
-
   // Starts the next tile's copies. Tokens that are not there become zeros, their scales too, so that
   // nothing read from the tile is a NaN that no one wrote.
   __device__ void copy(int stage) {
@@ -65,10 +55,8 @@ class Pipeline {
       copy_rows<kKeyUnits>(tile, cache_.k);
       copy_rows<kValueUnits>(tile + kValuesOffset, cache_.v);
       if constexpr (Scale::kPerToken) {
-        if (lane_id() < kTileTokens) {
-          copy_scale(tile + kKeyScalesOffset, cache_.k_scale);
-          copy_scale(tile + kValueScalesOffset, cache_.v_scale);
-        }
+        copy_scales(tile + kKeyScalesOffset, cache_.k_scale);
+        copy_scales(tile + kValueScalesOffset, cache_.v_scale);
       }
       next_ += kWarps * kTileTokens;
       look_up();
@@ -80,27 +68,31 @@ class Pipeline {
   __device__ void copy_rows(unsigned tile, DeviceAddress rows) {
     constexpr int kCopies = kTileTokens * kUnits;
 #pragma unroll
-    for (int i = 0; i < kCopies; i += 32) {
-      const int token = (i + lane_id()) / kUnits;
-      const int unit = (i + lane_id()) % kUnits;
-      const int row = __shfl_sync(0xffffffff, row_, token);
-      if (kCopies % 32 == 0 || i + lane_id() < kCopies) {
-        const long long offset = row < 0 ? 0 : row * (kUnits * 16ll) + unit * 16;
-        cp_async_16(tile + unit_index<kUnits>(token, unit) * 16, rows + offset, row < 0 ? 0 : 16);
+    for (int i = lane_id(); i - lane_id() < kCopies; i += 32) {
+      const bool exists = tile_rows_.exists<kUnits>(i);
+      const DeviceAddress unit = rows + (exists ? tile_rows_.unit<kUnits>(i) * 16 : 0);
+      if (kCopies % 32 == 0 || i < kCopies) {
+        cp_async_16(tile + unit_index<kUnits>(i / kUnits, i % kUnits) * 16, unit, exists ? 16 : 0);
       }
     }
   }
 
-  __device__ void copy_scale(unsigned scales, DeviceAddress all) {
-    cp_async_4(scales + lane_id() * 4, all + (row_ < 0 ? 0 : row_ * 4ll), row_ < 0 ? 0 : 4);
+  __device__ void copy_scales(unsigned tile, DeviceAddress scales) {
+    const int token = lane_id() % kTileTokens;
+    const bool exists = tile_rows_.exists<1>(token);
+    const DeviceAddress scale = scales + (exists ? tile_rows_.unit<1>(token) * 4 : 0);
+    if (lane_id() < kTileTokens) cp_async_4(tile + token * 4, scale, exists ? 4 : 0);
   }
+
+  // The rows of the tile that is copied next are looked up while the warp works on another one.
+  __device__ void look_up() { tile_rows_.look_up(cache_, rows_, next_, end_); }
 
   const KvCache& cache_;
   const Rows& rows_;
   int end_;          // of the share
   unsigned stages_;  // the warp's, in shared memory
   int next_;         // first token of the tile that is copied next
-  int row_;          // of this lane's token in it; -1: no such token
+  TileRows tile_rows_;  // its rows in the cache
   int read_ = 0;
   int write_ = 0;
 };
