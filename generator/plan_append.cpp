@@ -34,7 +34,7 @@ void check_rope(const Rope& rope) {
 }  // namespace
 
 Plan plan_append(const Spec& spec, const Architecture& arch) {
-  const Attention& attention = spec.attention;
+  const AttentionSpec& attention = spec.attention;
   check_rope(attention.rope);
 
   Plan plan;
@@ -65,7 +65,7 @@ Plan plan_append(const Spec& spec, const Architecture& arch) {
 
 // Blocks for K's rows, then V's, then those of a Q that is rotated.
 Grid grid_append(const Plan& plan, const LaunchShape& shape) {
-  const Attention& attention = plan.spec.attention;
+  const AttentionSpec& attention = plan.spec.attention;
   const HeadDim& dim = attention.head_dim;
   unsigned count = blocks(plan, shape.tokens * attention.kv_heads, dim.qk) +
                    blocks(plan, shape.tokens * attention.kv_heads, dim.v);

@@ -29,7 +29,7 @@ std::string scale_file(const CacheSpec& cache) {
 }  // namespace
 
 std::vector<Constant> shape_constants(const Spec& spec) {
-  const Attention& attention = spec.attention;
+  const AttentionSpec& attention = spec.attention;
   std::vector<Constant> constants;
   const auto add = [&](std::string_view name, int value) {
     constants.push_back({"int", std::string(name), fmt::to_string(value)});
@@ -42,12 +42,15 @@ std::vector<Constant> shape_constants(const Spec& spec) {
   return constants;
 }
 
+Policy fp8_convert_policy(const Architecture& arch) {
+  return {"fp8_convert", arch.fp8_convert ? "fp8_convert/hardware.cuh" : "fp8_convert/integer.cuh"};
+}
+
 std::vector<Policy> cache_policies(const Spec& spec, const Architecture& arch) {
   const CacheSpec& cache = spec.kv_cache;
   std::vector<Policy> policies;
   if (is_fp8(cache.format)) {
-    policies.push_back(
-        {"fp8_convert", arch.fp8_convert ? "fp8_convert/hardware.cuh" : "fp8_convert/integer.cuh"});
+    policies.push_back(fp8_convert_policy(arch));
   }
   policies.push_back({"cache", fmt::format("cache/{}.cuh", name_of(cache.format))});
   policies.push_back({"scale", scale_file(cache)});

@@ -56,7 +56,7 @@ std::string accumulation_text(const Accumulation& accumulation) {
                      accumulation.promote_every);
 }
 
-std::string attention_text(const Attention& attention) {
+std::string attention_text(const AttentionSpec& attention) {
   return fmt::format(
       "attention:\n"
       "  query_heads: {}\n"

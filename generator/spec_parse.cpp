@@ -93,10 +93,10 @@ Rope read_rope(const Scope& attention, Reading& reading, const HeadDim& head_dim
   return rope;
 }
 
-Attention read_attention(const Scope& root, Reading& reading) {
+AttentionSpec read_attention(const Scope& root, Reading& reading) {
   const Scope scope = root.inner("attention", {"query_heads", "kv_heads", "head_dim", "mask",
                                                "softmax_scale", "softcap", "sinks", "rope"});
-  Attention attention;
+  AttentionSpec attention;
   attention.query_heads = scope.integer("query_heads", kHeads, std::nullopt);
   attention.kv_heads = scope.integer("kv_heads", kHeads, std::nullopt);
   attention.head_dim = read_head_dim(scope);

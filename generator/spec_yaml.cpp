@@ -35,7 +35,10 @@ class Builder final : public YAML::EventHandler {
   void OnDocumentEnd() override {}
 
   void OnNull(const YAML::Mark& mark, YAML::anchor_t anchor) override {
-    add({.kind = YamlNode::Kind::null, .place = place_of(mark)}, anchor, "");
+    // The mark of a value that is not there is wherever the next thing stands; its key is better.
+    const bool value = !open_.empty() && open_.back().has_key;
+    const Place place = value ? open_.back().key_place : place_of(mark);
+    add({.kind = YamlNode::Kind::null, .place = place}, anchor, "");
   }
 
   void OnAlias(const YAML::Mark& mark, YAML::anchor_t) override {

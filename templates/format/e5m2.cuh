@@ -14,6 +14,14 @@ struct E5m2 {
       words[i] = low | high << 16;
     }
   }
+
+  // Two values as a pair of 16-bit floats, exactly.
+  static __device__ unsigned f16x2(unsigned short pair) {
+    return Fp8Convert::f16x2_from_e5m2x2(pair);
+  }
+  static __device__ unsigned bf16x2(unsigned short pair) {
+    return Fp8Convert::bf16x2_from_e5m2x2(pair);
+  }
 };
 
 }  // namespace octavo

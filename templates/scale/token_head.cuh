@@ -9,6 +9,12 @@ namespace octavo {
 // accuracy against any other scale, dividing by it is exact, and so is folding V's scales into the
 // softmax weights.
 struct Scale {
+  // Whether a row has a scale of its own, at scales[row].
+  static constexpr bool kPerToken = true;
+
+  // What all rows of a KV head are multiplied by.
+  static __device__ float of_head(DeviceAddress, int) { return 1; }
+
   // The scale for a row that kLanes neighbouring lanes hold, eight values each. Infinities and NaNs
   // do not count, so that they harm no value but themselves: an infinity is stored as the row's
   // largest value and a NaN as NaN. A row of zeros has scale 1. The scale is at least 2^-126, and
