@@ -97,7 +97,7 @@ class Initialiser {
 
   void append(std::uint64_t bits) {
     for (std::uint64_t i = 0; i < element_; ++i) {
-      variable_.initial.push_back(i < 8 ? static_cast<std::uint8_t>(bits >> (8 * i)) : 0);
+      variable_.initial.push_back(static_cast<std::uint8_t>(i < 8 ? bits >> (8 * i) : 0));
     }
   }
 
