@@ -64,24 +64,37 @@ class Pipeline {
     cp_async_commit_group();
   }
 
+  // Lane l copies units l, l + 32, l + 64, ... of the tile's rows, counted from the first row on.
   template <int kUnits>
   __device__ void copy_rows(unsigned tile, DeviceAddress rows) {
     constexpr int kCopies = kTileTokens * kUnits;
+    const TileUnits<kUnits> units(tile_rows_, rows);
 #pragma unroll
-    for (int i = lane_id(); i - lane_id() < kCopies; i += 32) {
-      const bool exists = tile_rows_.exists<kUnits>(i);
-      const DeviceAddress unit = rows + (exists ? tile_rows_.unit<kUnits>(i) * 16 : 0);
-      if (kCopies % 32 == 0 || i < kCopies) {
-        cp_async_16(tile + unit_index<kUnits>(i / kUnits, i % kUnits) * 16, unit, exists ? 16 : 0);
+    for (int i = 0; i < kCopies; i += 32) {
+      const DeviceAddress unit = units.address(i);
+      const int bytes = units.exists(i) ? 16 : 0;
+      if (kCopies % 32 == 0 || i + lane_id() < kCopies) {
+        cp_async_16(tile + copied_unit<kUnits>(i) * 16, unit, bytes);
       }
     }
   }
 
+  // Where the lane's unit i + lane goes. Where 32 units are whole rows, the row's swizzle is that of
+  // the lane's part of it and that of the constant i, so that little is left to compute.
+  template <int kUnits>
+  static __device__ int copied_unit(int i) {
+    if constexpr (32 % kUnits == 0) {
+      const int lane = lane_id() ^ row_swizzle<kUnits>(lane_id() / kUnits);
+      return i + (lane ^ row_swizzle<kUnits>(i / kUnits));
+    }
+    return (i + lane_id()) ^ row_swizzle<kUnits>((i + lane_id()) / kUnits);
+  }
+
   __device__ void copy_scales(unsigned tile, DeviceAddress scales) {
-    const int token = lane_id() % kTileTokens;
-    const bool exists = tile_rows_.exists<1>(token);
-    const DeviceAddress scale = scales + (exists ? tile_rows_.unit<1>(token) * 4 : 0);
-    if (lane_id() < kTileTokens) cp_async_4(tile + token * 4, scale, exists ? 4 : 0);
+    const TileUnits<1, 4> units(tile_rows_, scales);
+    const DeviceAddress scale = units.address(0);
+    const int bytes = units.exists(0) ? 4 : 0;
+    if (lane_id() < kTileTokens) cp_async_4(tile + lane_id() * 4, scale, bytes);
   }
 
   // The rows of the tile that is copied next are looked up while the warp works on another one.

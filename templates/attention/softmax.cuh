@@ -96,8 +96,8 @@ class Softmax {
       for (int row_tile = 0; row_tile < kRowTiles; ++row_tile) {
         for (int j = 0; j < 4; ++j) {
           float& score = scores[row_tile][i][j];
-          score *= j % 2 == 0 ? key_scale.x : key_scale.y;
-          score = Softcap::apply(score * logit_scale_[row_tile][j / 2]);
+          const float scale = (j % 2 == 0 ? key_scale.x : key_scale.y) * logit_scale_[row_tile][j / 2];
+          score = Softcap::apply(score * scale);
         }
       }
     }

@@ -2,6 +2,7 @@
 
 #include "ptx/convert.cuh"
 #include "ptx/mma.cuh"
+#include "ptx/mov.cuh"
 #include "ptx/multiply.cuh"
 
 namespace octavo {
@@ -25,7 +26,7 @@ struct Mma {
                                      float& sum) {
     const unsigned pair = pack(values);
     sum += cvt_f32_f16(pair & 0xffff);
-    sum += cvt_f32_f16(pair >> 16);
+    sum += cvt_f32_f16(mov_b32_high(pair));
     return Scale::kPerToken ? mul_rn_f16x2(pair, pack(ratio)) : pair;
   }
 

@@ -2,6 +2,7 @@
 
 #include "ptx/convert.cuh"
 #include "ptx/mma_fp8.cuh"
+#include "ptx/mov.cuh"
 #include "ptx/special.cuh"
 
 namespace octavo {
@@ -31,9 +32,9 @@ struct Fp8Mma {
     for (int i = 0; i < 4; ++i) products[i] = values[i] * ratio[i];
     const unsigned word = pack(products);
     for (int i = 0; i < 2; ++i) {
-      const unsigned pair = Fp8Convert::f16x2_from_e4m3x2(word >> 16 * i);
+      const unsigned pair = Fp8Convert::f16x2_from_e4m3x2(i == 0 ? word : mov_b32_high(word));
       sum += cvt_f32_f16(pair & 0xffff) * reciprocal(ratio[2 * i]);
-      sum += cvt_f32_f16(pair >> 16) * reciprocal(ratio[2 * i + 1]);
+      sum += cvt_f32_f16(mov_b32_high(pair)) * reciprocal(ratio[2 * i + 1]);
     }
     return word;
   }

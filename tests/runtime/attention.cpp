@@ -78,7 +78,6 @@ struct Fixture {
   }
   Environment directory{"OCTAVO_CACHE_DIR", (folder().path() / "cache").string()};
   Device device = Device::open("cuda");
-  Fixture() { fakes.gpu->argument_bytes = sizeof(DecodeArguments); }
 };
 
 const CUstream kStream = reinterpret_cast<CUstream>(0x77);
@@ -163,6 +162,7 @@ TEST_CASE_FIXTURE(Fixture, "an empty batch launches nothing and needs no memory"
 }
 
 TEST_CASE_FIXTURE(Fixture, "splits are chosen to fill the device, unless given") {
+  fakes.gpu->argument_bytes = sizeof(DecodeArguments);
   const Attention attention(spec_of(), device);
   const Attention::DecodeSize large{.max_query_tokens = 1, .max_kv_length = 4096, .splits = 0};
   attention.decode(some_decode(), large, kSomewhere, kStream);
@@ -178,6 +178,7 @@ TEST_CASE_FIXTURE(Fixture, "splits are chosen to fill the device, unless given")
 }
 
 TEST_CASE_FIXTURE(Fixture, "the workspace holds every part, aligned and apart") {
+  fakes.gpu->argument_bytes = sizeof(DecodeArguments);
   const Attention attention(spec_of(), device);
   for (const int tokens : {1, 7, 2000}) {
     CAPTURE(tokens);
@@ -204,6 +205,7 @@ TEST_CASE_FIXTURE(Fixture, "the workspace holds every part, aligned and apart") 
 }
 
 TEST_CASE_FIXTURE(Fixture, "a batch with more blocks than counters is not split") {
+  fakes.gpu->argument_bytes = sizeof(DecodeArguments);
   const Attention attention(spec_of(), device);
   DecodeArguments arguments = some_decode();
   arguments.batch = some_batch(3000, 3000);  // 24000 groups
