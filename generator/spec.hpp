@@ -17,6 +17,15 @@ enum class Matmul { fp8, fp16, bf16 };
 enum class KernelKind { append, decode, merge, prefill };
 enum class RopePairing { none, half, interleaved };
 
+// The values' names, the same in YAML, C++, CUDA and messages.
+std::string_view name_of(DataType type);
+std::string_view name_of(MaskKind kind);
+std::string_view name_of(ScaleGranularity granularity);
+std::string_view name_of(Layout layout);
+std::string_view name_of(Matmul matmul);
+std::string_view name_of(KernelKind kernel);
+std::string_view name_of(RopePairing pairing);
+
 // Bytes of one element, and whether it is one of the two fp8 formats.
 int bytes_of(DataType type);
 bool is_fp8(DataType type);
@@ -43,17 +52,18 @@ struct Rope {
   bool operator==(const Rope&) const = default;
 };
 
-struct Attention {
+struct AttentionSpec {
   int query_heads = 0;
   int kv_heads = 0;
   HeadDim head_dim;
   Mask mask;
-  double softmax_scale = 0;  // logits are q.k * softmax_scale; default 1 / sqrt(qk), filled in by parse
-  double softcap = 0;        // logits become softcap * tanh(logit / softcap); 0 is off
-  bool sinks = false;        // one learned logit a query head joins the softmax's denominator
+  double softmax_scale =
+      0;               // logits are q.k * softmax_scale; default 1 / sqrt(qk), filled in by parse
+  double softcap = 0;  // logits become softcap * tanh(logit / softcap); 0 is off
+  bool sinks = false;  // one learned logit a query head joins the softmax's denominator
   Rope rope;
   int group() const { return query_heads / kv_heads; }  // query heads that share a KV head
-  bool operator==(const Attention&) const = default;
+  bool operator==(const AttentionSpec&) const = default;
 };
 
 struct Scale {
@@ -84,7 +94,7 @@ struct Compute {
 
 struct Spec {
   std::string name;
-  Attention attention;
+  AttentionSpec attention;
   CacheSpec kv_cache;
   Compute compute;
   DataType input = DataType::bf16;   // of q, k and v: bf16, fp16 or fp32
@@ -93,7 +103,8 @@ struct Spec {
   bool operator==(const Spec&) const = default;
 };
 
-// Every fault of a spec file, one line each: "file:line:column: key: what was read, what is allowed".
+// Every fault of a spec file, one line each: "file:line:column: key: what was read, what is
+// allowed".
 class SpecError : public std::runtime_error {
  public:
   explicit SpecError(std::vector<std::string> lines);
@@ -108,8 +119,9 @@ class SpecError : public std::runtime_error {
 std::vector<Spec> parse_specs(std::string_view yaml, std::string_view file);
 std::vector<Spec> read_specs(const std::filesystem::path& file);
 
-// The spec as YAML with every key written, in the schema's order: parsing it gives the spec again,
-// and two specs are equal if and only if these texts are.
+// The spec as YAML with every key that applies to it written, in the schema's order: parsing it
+// gives the spec again, and two parsed specs are equal if and only if these texts are. An empty
+// name is left out.
 std::string canonical_yaml(const Spec& spec);
 
 // 16 hex digits that identify the spec apart from its name: XXH3-64 of the canonical form.

@@ -4,11 +4,11 @@
 #include <doctest/doctest.h>
 #include <fmt/format.h>
 
+#include <cstdio>
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
 #include <optional>
-#include <regex>
 #include <sstream>
 #include <string>
 #include <vector>
@@ -38,18 +38,27 @@ struct VectorFile {
   Accumulator accumulator{};
 };
 
+std::vector<std::string> split(const std::string& text, char separator) {
+  std::vector<std::string> parts;
+  std::istringstream stream(text);
+  for (std::string part; std::getline(stream, part, separator);) parts.push_back(part);
+  return parts;
+}
+
 // What "sm_90-h100.wgmma.e4m3xe5m2.f32.all-finite.c-wide.k32.txt" says of itself.
 std::optional<VectorFile> describe(const std::string& name) {
-  static const std::regex pattern(
-      R"(sm_(\d+)-\w+\.(mma_sync|wgmma)\.(\w+?)(?:x(\w+))?\.(f32|f16)(?:\.[\w-]+\.[\w-]+\.k\d+)?\.txt)");
-  std::smatch match;
-  if (!std::regex_match(name, match, pattern)) return std::nullopt;
-  const auto a = element_named(match[3]);
-  const auto b = match[4].matched ? element_named(match[4]) : a;
-  if (!a || !b) return std::nullopt;
-  const auto instruction = match[2] == "wgmma" ? Instruction::wgmma : Instruction::mma_sync;
-  return VectorFile{find_dot_model(instruction, std::stoi(match[1]), *a, *b), *a, *b,
-                    match[5] == "f16" ? Accumulator::f16 : Accumulator::f32};
+  const auto parts = split(name, '.');
+  int device = 0;
+  if ((parts.size() != 5 && parts.size() != 8) || parts.back() != "txt" ||
+      std::sscanf(parts[0].c_str(), "sm_%d-", &device) != 1)
+    return std::nullopt;
+  if (parts[1] != "mma_sync" && parts[1] != "wgmma") return std::nullopt;
+  const auto elements = split(parts[2], 'x');
+  const auto a = element_named(elements.front()), b = element_named(elements.back());
+  if (!a || !b || (parts[3] != "f32" && parts[3] != "f16")) return std::nullopt;
+  const auto instruction = parts[1] == "wgmma" ? Instruction::wgmma : Instruction::mma_sync;
+  return VectorFile{find_dot_model(instruction, device, *a, *b), *a, *b,
+                    parts[3] == "f16" ? Accumulator::f16 : Accumulator::f32};
 }
 
 std::vector<std::uint32_t> elements_of(const std::string& hex, Element element) {

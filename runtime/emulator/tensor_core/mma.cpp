@@ -3,17 +3,14 @@
 #include <algorithm>
 #include <array>
 #include <cstring>
-#include <type_traits>
 #include <utility>
 
-#include "tensor_core/tile_dot.hpp"
+#include "tensor_core/fragments.hpp"
 
 namespace octavo::emulator::tensor_core {
 namespace {
 
 using enum Element;
-
-constexpr int kLanes = 32;
 
 constexpr bool is_integer(Element element) { return element == s8 || element == u8; }
 
@@ -25,57 +22,6 @@ constexpr std::string_view name_of(Element element) {
 constexpr std::string_view name_of(Accumulator accumulator) {
   constexpr std::string_view kNames[] = {"f32", "f16", "s32"};
   return kNames[static_cast<std::size_t>(accumulator)];
-}
-
-// Every register of an A or B fragment is a row-major block of 8 rows of 16 bytes, over the lanes
-// as they lie in memory: a row belongs to four lanes. A's registers walk down its 16 rows first,
-// then along k; B's rows are its columns n, and its registers walk along k.
-template <class T>
-void unpack_operands(const std::uint32_t* a, const std::uint32_t* b, int k, Tile& tile) {
-  constexpr int kWidth = 16 / sizeof(T);
-  const auto load = [](const std::uint32_t* reg, int index) {
-    T element;
-    std::memcpy(&element, reinterpret_cast<const char*>(reg) + index * sizeof(T), sizeof(T));
-    return static_cast<std::uint32_t>(element);
-  };
-  for (int k0 = 0; k0 < k; k0 += kWidth) {
-    const int block = k0 / kWidth;
-    for (int row = 0; row < 8; ++row)
-      for (int i = 0; i < kWidth; ++i) {
-        const int index = row * kWidth + i;
-        tile.a[row][k0 + i] = load(a + (2 * block) * kLanes, index);
-        tile.a[row + 8][k0 + i] = load(a + (2 * block + 1) * kLanes, index);
-        tile.b[k0 + i][row] = load(b + block * kLanes, index);
-      }
-  }
-}
-
-// 32-bit accumulators: registers 0 and 1 are columns 2t and 2t + 1 of row g, 2 and 3 of row g + 8,
-// in the lane 4g + t. 16-bit ones: a register is 8 rows of 8, as in A.
-template <class Visit>
-void for_each_accumulator(Accumulator accumulator, const Visit& visit) {
-  for (int row = 0; row < kTileRows; ++row)
-    for (int column = 0; column < kTileColumns; ++column) {
-      const int lane = (row % 8) * 4 + column / 2;
-      if (accumulator == Accumulator::f16) {
-        visit(row, column, (row / 8) * kLanes + lane, 16 * (column % 2));
-      } else {
-        visit(row, column, (row / 8 * 2 + column % 2) * kLanes + lane, 0);
-      }
-    }
-}
-
-void unpack_accumulator(Accumulator accumulator, const std::uint32_t* c, Tile& tile) {
-  for_each_accumulator(accumulator, [&](int row, int column, int index, int shift) {
-    const std::uint32_t bits = c[index] >> shift;
-    tile.c[row][column] = accumulator == Accumulator::f16 ? bits & 0xFFFF : bits;
-  });
-}
-
-void pack_accumulator(Accumulator accumulator, const Tile& tile, std::uint32_t* d) {
-  for_each_accumulator(accumulator, [&](int row, int column, int index, int shift) {
-    d[index] = (shift ? d[index] & 0xFFFF : 0) | tile.c[row][column] << shift;
-  });
 }
 
 // Integer products and sums are exact modulo 2^32.
@@ -92,13 +38,10 @@ void integer_dot(Element a, Element b, int k, Tile& tile) {
 template <MmaShape kShape>
 void multiply(std::uint32_t* d, const std::uint32_t* a, const std::uint32_t* b,
               const std::uint32_t* c) {
-  using Storage =
-      std::conditional_t<bytes_of(kShape.a) == 4, std::uint32_t,
-                         std::conditional_t<bytes_of(kShape.a) == 2, std::uint16_t, std::uint8_t>>;
   Tile tile;
   if constexpr (kShape.k < 8) std::memset(tile.a, 0, sizeof tile.a);
-  unpack_operands<Storage>(a, b, kShape.k, tile);
-  unpack_accumulator(kShape.accumulator, c, tile);
+  load_operands(a, b, kShape.a, kShape.k, tile);
+  load_accumulator(c, kShape.accumulator, tile);
   if constexpr (is_integer(kShape.a)) {
     integer_dot(kShape.a, kShape.b, kShape.k, tile);
   } else {
@@ -106,7 +49,7 @@ void multiply(std::uint32_t* d, const std::uint32_t* a, const std::uint32_t* b,
         *find_dot_model(Instruction::mma_sync, kShape.compute_capability, kShape.a, kShape.b);
     tile_dot(model, kShape.accumulator, kShape.a, kShape.b, kShape.k, tile);
   }
-  pack_accumulator(kShape.accumulator, tile, d);
+  store_accumulator(d, kShape.accumulator, tile);
 }
 
 // What mma.sync exists: on devices from `first` on, with each of the two k.

@@ -48,7 +48,8 @@ void each_flushed(float* result, const float* x) {
 
 // 2^x = 2^n * 2^f with n the nearest integer to x and |f| <= 1/2. The Taylor polynomial of degree
 // 10 is within 2^-42 of 2^f, so all but one result in some 2^17 are the correctly rounded ones.
-[[gnu::always_inline]] inline void ex2_lanes(float* result, const float* x) {
+template <bool kFlush>
+OCTAVO_INLINE void ex2_lanes(float* result, const float* x) {
   constexpr double kCoefficients[] = {
       // ln(2)^i / i!
       1.0,
@@ -65,38 +66,33 @@ void each_flushed(float* result, const float* x) {
   };
   // Adding it leaves the nearest integer in the low bits.
   constexpr double kRound = 0x1.8p52;
+  const Doubles4 zero{}, bound = zero + 200.0, lowest_normal = zero + 0x1p-126;
+  const Doubles4 nan = zero + std::bit_cast<double>(0x7FFFFFFFE0000000);  // kNan as a double
   for (int lane = 0; lane < kLanes; lane += 4) {
     const Doubles4 exact = __builtin_convertvector(load<Floats4>(x + lane), Doubles4);
-    // Beyond these bounds the result is 0 or infinite all the same; a NaN is put right below.
-    const Doubles4 bounded = min(max(exact, Doubles4{} - 200.0), Doubles4{} + 200.0);
+    // Beyond the bounds the result is 0 or infinite all the same.
+    const Doubles4 bounded = min(max(exact, -bound), bound);
     const Doubles4 rounded = bounded + kRound;
     const Doubles4 f = bounded - (rounded - kRound);
     Doubles4 y = f * kCoefficients[10] + kCoefficients[9];
 #pragma GCC unroll 9
     for (int i = 8; i >= 0; --i) y = y * f + kCoefficients[i];
     const Longs4 n = bits_of<Longs4>(rounded) << 52;
-    const Doubles4 scaled = bits_of<Doubles4>(bits_of<Longs4>(y) + n);
-    store(result + lane, __builtin_convertvector(scaled, Floats4));
+    y = bits_of<Doubles4>(bits_of<Longs4>(y) + n);
+    if (kFlush) y = y < lowest_normal ? zero : y;
+    y = exact == exact ? y : nan;
+    store(result + lane, __builtin_convertvector(y, Floats4));
   }
 }
 
+// A subnormal x needs no flushing: 2^x is 1 with and without.
+template <bool kFlush>
 void ex2(float* result, const float* x) {
-  bool nan[kLanes];
-  for (int lane = 0; lane < kLanes; ++lane) nan[lane] = x[lane] != x[lane];
-  vectorised<ex2_lanes>(result, x);
-  for (int lane = 0; lane < kLanes; ++lane)
-    if (nan[lane]) result[lane] = std::bit_cast<float>(kNan);
-}
-
-void ex2_flushed(float* result, const float* x) {
-  float flushed[kLanes];
-  for (int lane = 0; lane < kLanes; ++lane) flushed[lane] = flush(x[lane]);
-  ex2(result, flushed);
-  for (int lane = 0; lane < kLanes; ++lane) result[lane] = flush(result[lane]);
+  vectorised<ex2_lanes<kFlush>>(result, x);
 }
 
 constexpr Special kTable[] = {
-    {"ex2.approx.f32", ex2},           {"ex2.approx.ftz.f32", ex2_flushed},
+    {"ex2.approx.f32", ex2<false>},    {"ex2.approx.ftz.f32", ex2<true>},
     {"lg2.approx.f32", each<lg2>},     {"lg2.approx.ftz.f32", each_flushed<lg2>},
     {"rcp.approx.f32", each<rcp>},     {"rcp.approx.ftz.f32", each_flushed<rcp>},
     {"rsqrt.approx.f32", each<rsqrt>}, {"rsqrt.approx.ftz.f32", each_flushed<rsqrt>},

@@ -1,0 +1,320 @@
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <numbers>
+
+#include "generator/plan_detail.hpp"
+
+namespace octavo {
+namespace {
+
+constexpr int kMmaRows = 16;
+
+constexpr std::array kPolicyFiles{
+    PolicyFile{"input", "bf16", "input/bf16.cuh"},
+    PolicyFile{"input", "fp16", "input/fp16.cuh"},
+    PolicyFile{"input", "fp32", "input/fp32.cuh"},
+    PolicyFile{"matmul", "fp16", "mma/fp16.cuh"},
+    PolicyFile{"matmul", "bf16", "mma/bf16.cuh"},
+    PolicyFile{"matmul", "fp8 e4m3", "mma/fp8_e4m3.cuh"},
+    PolicyFile{"matmul", "fp8 e5m2", "mma/fp8_e5m2.cuh"},
+    PolicyFile{"operand", "e4m3 in fp8", "operand/bytes.cuh"},
+    PolicyFile{"operand", "e5m2 in fp8", "operand/bytes.cuh"},
+    PolicyFile{"operand", "e4m3 in fp16", "operand/converted.cuh"},
+    PolicyFile{"operand", "e5m2 in fp16", "operand/converted.cuh"},
+    PolicyFile{"operand", "e4m3 in bf16", "operand/converted.cuh"},
+    PolicyFile{"operand", "e5m2 in bf16", "operand/converted.cuh"},
+    PolicyFile{"operand", "fp16 in fp16", "operand/halves.cuh"},
+    PolicyFile{"operand", "bf16 in bf16", "operand/halves.cuh"},
+    PolicyFile{"accumulation", "1", "accumulate/one_level.cuh"},
+    PolicyFile{"accumulation", "2", "accumulate/two_level.cuh"},
+    PolicyFile{"mask", "none", "mask/none.cuh"},
+    PolicyFile{"mask", "causal", "mask/causal.cuh"},
+    PolicyFile{"mask", "sliding_window", "mask/sliding_window.cuh"},
+    PolicyFile{"softcap", "off", "softcap/none.cuh"},
+    PolicyFile{"softcap", "on", "softcap/tanh.cuh"},
+    PolicyFile{"query", "registers", "query/registers.cuh"},
+    PolicyFile{"query", "shared", "query/shared.cuh"},
+    PolicyFile{"output", "bf16", "output/bf16.cuh"},
+    PolicyFile{"output", "fp16", "output/fp16.cuh"},
+    PolicyFile{"output", "e4m3", "output/e4m3.cuh"},
+    PolicyFile{"sinks", "off", "sinks/none.cuh"},
+    PolicyFile{"sinks", "on", "sinks/learned.cuh"},
+    PolicyFile{"merge", "fused", "merge/fused.cuh"},
+    PolicyFile{"merge", "kernel", "merge/kernel.cuh"},
+};
+
+// The row of the table, or nullptr.
+const PolicyFile* find_policy(std::string_view axis, std::string_view value) {
+  const auto* row = std::ranges::find_if(kPolicyFiles, [&](const PolicyFile& file) {
+    return file.axis == axis && file.value == value;
+  });
+  return row == kPolicyFiles.end() ? nullptr : row;
+}
+
+Policy select(std::string_view axis, std::string_view value) {
+  const PolicyFile* row = find_policy(axis, value);
+  if (row == nullptr) throw SpecError({fmt::format("{}: no kernel has {}", axis, value)});
+  return {std::string(axis), std::string(row->file)};
+}
+
+// The memory of a block, as templates/attention/ lays it out.
+struct SharedLayout {
+  int stage_bytes;        // a tile of K and V, and scales where each token has its own
+  int query_offset;       // after the warps' stages
+  int query_bytes;        // operands of Q, where they are in shared memory
+  int combination_bytes;  // statistics and outputs of the warps, in the place of all that
+  int shared_bytes() const { return std::max(query_offset + query_bytes, combination_bytes); }
+};
+
+// Bytes that a token's head takes in the cache.
+int token_bytes(const Spec& spec) {
+  const HeadDim& dim = spec.attention.head_dim;
+  return (dim.qk + dim.v) * bytes_of(spec.kv_cache.format);
+}
+
+bool scale_per_token(const Spec& spec) {
+  return is_fp8(spec.kv_cache.format) &&
+         spec.kv_cache.scale.granularity == ScaleGranularity::token_head;
+}
+
+// 32-bit registers that a lane needs for one row tile of Q as operands.
+int query_registers(const Spec& spec) {
+  const bool fp8 = spec.compute.matmul == Matmul::fp8;
+  return spec.attention.head_dim.qk / (fp8 ? 8 : 4) + (fp8 ? 2 : 0);
+}
+
+// Q stays in registers where O leaves room for it.
+bool query_in_registers(const Spec& spec, int row_tiles) {
+  const int outputs = spec.attention.head_dim.v / 2;
+  return (outputs + query_registers(spec)) * row_tiles <= 160;
+}
+
+int step_tokens(const Spec& spec) { return spec.compute.matmul == Matmul::fp8 ? 32 : 16; }
+
+SharedLayout layout_of(const Spec& spec, const Tunables& tunables) {
+  SharedLayout layout{};
+  const HeadDim& dim = spec.attention.head_dim;
+  layout.stage_bytes =
+      tunables.tile_tokens * (token_bytes(spec) + (scale_per_token(spec) ? 8 : 0));
+  layout.query_offset = tunables.warps * tunables.stages * layout.stage_bytes;
+  if (!query_in_registers(spec, tunables.row_tiles)) {
+    const int step_dims = spec.compute.matmul == Matmul::fp8 ? 32 : 16;
+    const int steps = (dim.qk + step_dims - 1) / step_dims;
+    layout.query_bytes = tunables.row_tiles * steps * 32 * 16;
+  }
+  const int rows = tunables.row_tiles * kMmaRows;
+  layout.combination_bytes = tunables.warps * rows * (8 + dim.v * 4);
+  return layout;
+}
+
+void check(const Spec& spec, const Architecture& arch, const Tunables& tunables) {
+  std::vector<std::string> faults;
+  if (spec.compute.matmul == Matmul::fp8 && !arch.fp8_mma) {
+    faults.push_back(
+        fmt::format("compute.matmul: {} has no fp8 matmul, use fp16 or bf16", arch.name));
+  }
+  const std::string operand = fmt::format("{} in {}", name_of(spec.kv_cache.format),
+                                          name_of(spec.compute.matmul));
+  if (find_policy("operand", operand) == nullptr) {
+    faults.push_back(fmt::format(
+        "compute.matmul: no kernel multiplies a {} cache in {}, use {}",
+        name_of(spec.kv_cache.format), name_of(spec.compute.matmul),
+        is_fp8(spec.kv_cache.format) ? "fp8, fp16 or bf16" : name_of(spec.kv_cache.format)));
+  }
+  const int step = step_tokens(spec);
+  if (spec.compute.accumulation.levels == 2 && spec.compute.accumulation.promote_every < step) {
+    faults.push_back(fmt::format("compute.accumulation.promote_every: {} is less than the {} tokens "
+                                 "of one matmul",
+                                 spec.compute.accumulation.promote_every, step));
+  }
+  if (tunables.tile_tokens % step != 0 || tunables.tile_tokens < step || tunables.tile_tokens > 32) {
+    faults.push_back(fmt::format("tile_tokens: {}, expected a multiple of {} up to 32",
+                                 tunables.tile_tokens, step));
+  }
+  if (tunables.warps < 1 || tunables.warps > 16 || tunables.stages < 2 || tunables.row_tiles < 1) {
+    faults.push_back("tunables: expected 1 to 16 warps, 2 stages or more, 1 row tile or more");
+  }
+  if (const int bytes = layout_of(spec, tunables).shared_bytes();
+      faults.empty() && bytes > arch.shared_bytes_per_block) {
+    faults.push_back(fmt::format("tunables: {} bytes of shared memory, {} has {}", bytes, arch.name,
+                                 arch.shared_bytes_per_block));
+  }
+  if (!faults.empty()) throw SpecError(faults);
+}
+
+std::vector<Policy> policies(const Spec& spec, const Architecture& arch,
+                             const Tunables& tunables) {
+  const Matmul matmul = spec.compute.matmul;
+  const std::string_view format = name_of(spec.kv_cache.format);
+  std::vector<Policy> result = cache_policies(spec, arch);
+  const auto add = [&](std::string_view axis, std::string_view value) {
+    result.push_back(select(axis, value));
+  };
+  add("input", name_of(spec.input));
+  add("matmul", matmul == Matmul::fp8 ? fmt::format("fp8 {}", format) : name_of(matmul));
+  add("operand", fmt::format("{} in {}", format, name_of(matmul)));
+  add("accumulation", fmt::to_string(spec.compute.accumulation.levels));
+  add("mask", name_of(spec.attention.mask.kind));
+  add("softcap", spec.attention.softcap > 0 ? "on" : "off");
+  add("query", query_in_registers(spec, tunables.row_tiles) ? "registers" : "shared");
+  return result;
+}
+
+// What decode and merge share: how a row ends.
+void add_end(Plan& plan) {
+  const bool has_fp8 = std::ranges::any_of(
+      plan.policies, [](const Policy& policy) { return policy.axis == "fp8_convert"; });
+  if (plan.spec.output == DataType::e4m3 && !has_fp8) {
+    plan.policies.insert(plan.policies.begin(), fp8_convert_policy(plan.arch));
+  }
+  plan.policies.push_back(select("output", name_of(plan.spec.output)));
+  plan.policies.push_back(select("sinks", plan.spec.attention.sinks ? "on" : "off"));
+}
+
+std::vector<Constant> query_constants(const Spec& spec, int row_tiles, int threads) {
+  std::vector<Constant> result = shape_constants(spec);
+  result.push_back({"int", "kGroup", fmt::to_string(spec.attention.group())});
+  result.push_back({"int", "kRowTiles", fmt::to_string(row_tiles)});
+  result.push_back({"int", "kThreads", fmt::to_string(threads)});
+  return result;
+}
+
+std::string float_literal(double value) {
+  std::string text = fmt::format("{:.9g}", value);
+  if (text.find_first_of(".e") == std::string::npos) text += ".0";
+  return text + "f";
+}
+
+std::vector<Constant> constants(const Spec& spec, const Tunables& tunables, const SharedLayout& layout) {
+  std::vector<Constant> result =
+      query_constants(spec, tunables.row_tiles, tunables.warps * 32);
+  const auto add = [&](std::string_view name, int value) {
+    result.push_back({"int", std::string(name), fmt::to_string(value)});
+  };
+  const auto add_float = [&](std::string_view name, double value) {
+    result.push_back({"float", std::string(name), float_literal(value)});
+  };
+  const AttentionSpec& attention = spec.attention;
+  if (attention.mask.kind == MaskKind::sliding_window) add("kWindow", attention.mask.window);
+  if (spec.compute.accumulation.levels == 2) {
+    add("kPromoteEvery", spec.compute.accumulation.promote_every);
+  }
+  constexpr double kLog2E = std::numbers::log2e;
+  if (attention.softcap > 0) {
+    add_float("kLogitScale", attention.softmax_scale * 2 * kLog2E / attention.softcap);
+    add_float("kSoftcap", attention.softcap * kLog2E);
+  } else {
+    add_float("kLogitScale", attention.softmax_scale * kLog2E);
+  }
+  add("kWarps", tunables.warps);
+  add("kStages", tunables.stages);
+  add("kTileTokens", tunables.tile_tokens);
+  add("kStageBytes", layout.stage_bytes);
+  add("kQueryOffset", layout.query_offset);
+  return result;
+}
+
+int row_blocks(const Plan& plan, const LaunchShape& shape) {
+  const int rows = shape.max_query_tokens * plan.spec.attention.group();
+  const int block_rows = plan.tunables.row_tiles * kMmaRows;
+  return (rows + block_rows - 1) / block_rows;
+}
+
+// Row tiles of 16 for one query token, evenly over as few blocks as registers allow.
+int default_row_tiles(const Spec& spec) {
+  const int tiles = (spec.attention.group() + kMmaRows - 1) / kMmaRows;
+  const int most = std::max(1, 96 / (spec.attention.head_dim.v / 2));
+  const int blocks = (tiles + most - 1) / most;
+  return (tiles + blocks - 1) / blocks;
+}
+
+}  // namespace
+
+std::span<const PolicyFile> decode_policy_files() { return kPolicyFiles; }
+
+// Bytes in flight hide memory's latency: 32 KiB a multiprocessor at the least, so a warp's tile is
+// about 4 KiB and its pipeline four deep, and what does not fit shrinks: stages first.
+Tunables default_tunables(const Spec& spec, const Architecture& arch) {
+  Tunables tunables;
+  tunables.row_tiles = default_row_tiles(spec);
+  tunables.tile_tokens = token_bytes(spec) >= 256 ? step_tokens(spec) : 32;
+  tunables.warps = 8;
+  tunables.stages = 4;
+  const auto fits = [&] {
+    return layout_of(spec, tunables).shared_bytes() <= arch.shared_bytes_per_block;
+  };
+  while (!fits() && tunables.warps > 1) {
+    if (tunables.stages > 2) {
+      --tunables.stages;
+    } else {
+      tunables.warps /= 2;
+      tunables.stages = 4;
+    }
+  }
+  return tunables;
+}
+
+Plan plan_decode(const Spec& spec, const Architecture& arch, const Tunables& tunables) {
+  check(spec, arch, tunables);
+  const SharedLayout layout = layout_of(spec, tunables);
+  Plan plan;
+  plan.spec = spec;
+  plan.kernel = KernelKind::decode;
+  plan.arch = arch;
+  plan.tunables = tunables;
+  plan.policies = policies(spec, arch, tunables);
+  add_end(plan);
+  plan.policies.push_back(select("merge", tunables.merge == Merge::fused ? "fused" : "kernel"));
+  plan.constants = constants(spec, tunables, layout);
+  plan.skeleton = "kernels/decode.cuh";
+  plan.entry = "octavo_decode";
+  plan.threads = tunables.warps * 32;
+  plan.shared_bytes = layout.shared_bytes();
+  return plan;
+}
+
+Plan plan_merge(const Plan& decode) {
+  constexpr int kThreads = 128;
+  Plan plan;
+  plan.spec = decode.spec;
+  plan.kernel = KernelKind::merge;
+  plan.arch = decode.arch;
+  plan.tunables = decode.tunables;
+  add_end(plan);
+  plan.constants = query_constants(plan.spec, plan.tunables.row_tiles, kThreads);
+  plan.skeleton = "kernels/merge.cuh";
+  plan.entry = "octavo_merge";
+  plan.threads = kThreads;
+  return plan;
+}
+
+Grid grid_decode(const Plan& plan, const LaunchShape& shape) {
+  const int splits = plan.kernel == KernelKind::merge ? 1 : shape.splits;
+  const int blocks = row_blocks(plan, shape) * plan.spec.attention.kv_heads;
+  return {static_cast<unsigned>(splits), static_cast<unsigned>(blocks),
+          static_cast<unsigned>(shape.sequences)};
+}
+
+// As many blocks as the multiprocessors hold at once, unless a warp's share of the tokens would get
+// shorter than two tiles: then there is less to read than a merge costs.
+int choose_splits(const Plan& decode, const LaunchShape& shape, int multiprocessors) {
+  const int groups = static_cast<int>(arrival_count(decode, shape));
+  if (groups == 0) return 1;
+  const int resident = std::max(1, decode.arch.shared_bytes_per_multiprocessor /
+                                       (decode.shared_bytes + 1024));
+  const int by_threads = std::max(1, 512 / decode.threads);
+  const int blocks = multiprocessors * std::min(resident, by_threads);
+  const int tokens = decode.tunables.warps * decode.tunables.tile_tokens * 2;
+  const int most = std::max(1, shape.max_kv_length / tokens);
+  return std::clamp(blocks / groups, 1, most);
+}
+
+std::size_t arrival_count(const Plan& decode, const LaunchShape& shape) {
+  const Grid one = grid_decode(decode, shape);
+  return static_cast<std::size_t>(one.y) * one.z;
+}
+
+}  // namespace octavo

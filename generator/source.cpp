@@ -1,0 +1,74 @@
+#include "generator/source.hpp"
+
+#include <fmt/format.h>
+
+#include "generator/templates.hpp"
+
+namespace octavo {
+namespace {
+
+// A line of dashes up to the 100th column, with what follows named in it.
+std::string heading(std::string_view name) {
+  return fmt::format("// ---- {} {:-<{}}\n\n", name, "", name.size() < 90 ? 91 - name.size() : 1);
+}
+
+std::string commented(std::string_view text) {
+  std::string result;
+  while (!text.empty()) {
+    const std::size_t end = text.find('\n');
+    result += fmt::format("//   {}\n", text.substr(0, end));
+    text.remove_prefix(end == std::string_view::npos ? text.size() : end + 1);
+  }
+  return result;
+}
+
+// The spec's name is left out: kernels that differ in nothing else are one kernel, compiled once.
+std::string banner(const Plan& plan) {
+  Spec nameless = plan.spec;
+  nameless.name.clear();
+  const Tunables& tunables = plan.tunables;
+  return fmt::format(
+      "// Octavo {}: {} for {}. Generated; edit the spec or templates/ instead.\n"
+      "//\n"
+      "// Spec\n{}"
+      "//\n"
+      "// Plan\n"
+      "//   warps: {}, stages: {}, tile_tokens: {}, row_tiles: {}, merge: {}\n"
+      "//   {} threads, {} bytes of dynamic shared memory\n\n",
+      OCTAVO_VERSION, name_of(plan.kernel), plan.arch.name, commented(canonical_yaml(nameless)),
+      tunables.warps, tunables.stages, tunables.tile_tokens, tunables.row_tiles,
+      tunables.merge == Merge::fused ? "fused" : "kernel", plan.threads, plan.shared_bytes);
+}
+
+std::string constants(const Plan& plan) {
+  std::string text = heading("constants") + "namespace octavo {\n\n";
+  for (const Constant& constant : plan.constants) {
+    text += fmt::format("constexpr {} {} = {};\n", constant.type, constant.name, constant.value);
+  }
+  return text + "\n}  // namespace octavo\n\n";
+}
+
+std::string joined(const std::vector<Section>& sections, std::size_t first) {
+  std::string text;
+  for (std::size_t i = first; i < sections.size(); ++i) {
+    text += heading("templates/" + sections[i].name) + sections[i].text + '\n';
+  }
+  return text;
+}
+
+}  // namespace
+
+Source emit(const Plan& plan) {
+  std::vector<Section> sections;
+  inline_template("arguments.cuh", template_text, sections);
+  const std::size_t arguments = sections.size();
+  for (const Policy& policy : plan.policies) inline_template(policy.file, template_text, sections);
+  inline_template(plan.skeleton, template_text, sections);
+
+  const std::vector<Section> head(sections.begin(), sections.begin() + arguments);
+  const std::string text =
+      banner(plan) + joined(head, 0) + constants(plan) + joined(sections, arguments);
+  return {merge_namespaces(text), plan.entry};
+}
+
+}  // namespace octavo

@@ -1,0 +1,104 @@
+#pragma once
+
+#include "attention/tile.cuh"
+
+namespace octavo {
+
+// S = Q K^T sums over the head dim in any order, as long as Q and K agree on it: here it is the order
+// in which a lane's 16-byte loads of K give it, so that K needs no rearranging. Lane (g, t) loads of
+// token g's row, for each 64 bytes, the 16 bytes 16t..; of a row's last 16 to 48 bytes, the 4 bytes
+// 4t.. of each unit.
+constexpr int kKeyChunks = kKeyUnits / 4;   // of 64 bytes
+constexpr int kKeyTail = kKeyUnits % 4;     // units after the last chunk
+constexpr int kKeyWords = kKeyUnits;        // 4-byte words that a lane loads of a row
+constexpr int kKeySteps = (kKeyWords + Operand::kStepWords - 1) / Operand::kStepWords;
+
+// The first dim of a lane's word.
+inline __device__ int dim_of_word(int word) {
+  const int t = threadIdx.x % 4;
+  const int byte = word < 4 * kKeyChunks ? word / 4 * 64 + t * 16 + word % 4 * 4
+                                         : word * 16 + t * 4;
+  return byte / Cache::kBytes;
+}
+
+// kWordDims consecutive values of a query row.
+inline __device__ void load_query(float (&values)[kWordDims], DeviceAddress q) {
+  constexpr int kWords = kWordDims * Input::kBytes / 4;
+  unsigned words[2 * Input::kBytes] = {};
+  if constexpr (kWords == 4) {
+    const uint4 word = *reinterpret_cast<const uint4*>(q);
+    words[0] = word.x, words[1] = word.y, words[2] = word.z, words[3] = word.w;
+  } else if constexpr (kWords == 2) {
+    const uint2 word = *reinterpret_cast<const uint2*>(q);
+    words[0] = word.x, words[1] = word.y;
+  } else {
+    words[0] = *reinterpret_cast<const unsigned*>(q);
+  }
+  float all[8];
+  Input::unpack(all, words);
+  for (int i = 0; i < kWordDims; ++i) values[i] = all[i];
+}
+
+// The lane's two rows of a row tile, 16 * tile + g and 8 more. Rows beyond the block's are zeros.
+struct QueryRows {
+  DeviceAddress q[2];  // 0: no such row
+  float scale[2];      // of what is multiplied; 1 where queries need none
+
+  __device__ QueryRows(const DecodeArguments& arguments, const Rows& rows, int tile) {
+#pragma unroll
+    for (int half = 0; half < 2; ++half) {
+      const int row = 16 * tile + lane_id() / 4 + 8 * half;
+      const long long element =
+          rows.token(row) * arguments.q_stride + rows.head(row) * static_cast<long long>(kHeadDimQk);
+      q[half] = row < rows.count ? arguments.q + element * Input::kBytes : 0;
+      scale[half] = Mma::kQueryLimit > 0 ? largest(half) * (1 / Mma::kQueryLimit) : 1;
+    }
+  }
+
+  __device__ void load(float (&values)[kWordDims], int half, int word) const {
+    for (float& value : values) value = 0;
+    if (q[half] != 0 && word < kKeyWords) load_query(values, q[half] + dim_of_word(word) * Input::kBytes);
+  }
+
+  // The first operand of one product of S.
+  __device__ void fragment(unsigned (&a)[4], int step) const {
+#pragma unroll
+    for (int half = 0; half < 2; ++half) {
+      float values[2 * Mma::kPack];
+#pragma unroll
+      for (int i = 0; i < Operand::kStepWords; ++i) {
+        float loaded[kWordDims];
+        load(loaded, half, step * Operand::kStepWords + i);
+        for (int j = 0; j < kWordDims; ++j) values[i * kWordDims + j] = scaled(loaded[j], half);
+      }
+      a[half] = pack(values, 0);
+      a[half + 2] = pack(values, Mma::kPack);
+    }
+  }
+
+ private:
+  __device__ float largest(int half) const {
+    float result = 0;
+#pragma unroll
+    for (int word = 0; word < kKeyWords; ++word) {
+      float values[kWordDims];
+      load(values, half, word);
+      for (float value : values) result = fmaxf(result, fabsf(value));
+    }
+    result = fmaxf(result, __shfl_xor_sync(0xffffffff, result, 1));
+    return fmaxf(result, __shfl_xor_sync(0xffffffff, result, 2));
+  }
+
+  __device__ float scaled(float value, int half) const {
+    if constexpr (Mma::kQueryLimit == 0) return value;
+    return scale[half] > 0 ? value / scale[half] : 0;
+  }
+
+  static __device__ unsigned pack(const float (&values)[2 * Mma::kPack], int first) {
+    float part[Mma::kPack];
+    for (int i = 0; i < Mma::kPack; ++i) part[i] = values[first + i];
+    return Mma::pack(part);
+  }
+};
+
+}  // namespace octavo

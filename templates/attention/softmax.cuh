@@ -1,0 +1,196 @@
+#pragma once
+
+#include "attention/products.cuh"
+#include "ptx/special.cuh"
+
+namespace octavo {
+
+// The largest and the sum over the four lanes that share rows.
+inline __device__ float quad_max(float value) {
+  value = fmaxf(value, __shfl_xor_sync(0xffffffff, value, 1));
+  return fmaxf(value, __shfl_xor_sync(0xffffffff, value, 2));
+}
+inline __device__ float quad_sum(float value) {
+  value += __shfl_xor_sync(0xffffffff, value, 1);
+  return value + __shfl_xor_sync(0xffffffff, value, 2);
+}
+
+// Where nothing has been seen yet, exponents are taken from 0 instead of minus infinity.
+inline __device__ float finite(float maximum) { return maximum == minus_infinity() ? 0 : maximum; }
+
+// V's scales of a tile's tokens multiply P, relative to the largest scale so far, so that P stays
+// within its format; O is in units of that largest scale.
+struct ValueScales {
+  float ratio[kTokenTiles][2];       // scale / largest
+  float reciprocal[kTokenTiles][2];  // its reciprocal; 0 for a scale of 0
+
+  // Returns what O's unit shrinks by.
+  __device__ float update(float& largest, const char* scales) {
+    const float before = largest;
+#pragma unroll
+    for (int i = 0; i < kTokenTiles; ++i) {
+      const float2 pair =
+          *reinterpret_cast<const float2*>(scales + (8 * i + lane_id() % 4 * 2) * 4);
+      ratio[i][0] = pair.x, ratio[i][1] = pair.y;
+      largest = fmaxf(largest, fmaxf(pair.x, pair.y));
+    }
+    largest = quad_max(largest);
+    const float inverse = largest > 0 ? rcp_approx_ftz(largest) : 0;
+#pragma unroll
+    for (int i = 0; i < kTokenTiles; ++i) {
+      for (int j = 0; j < 2; ++j) {
+        ratio[i][j] *= inverse;
+        reciprocal[i][j] = ratio[i][j] > 0 ? rcp_approx_ftz(ratio[i][j]) : 0;
+      }
+    }
+    return before * inverse;
+  }
+};
+
+// A warp's online softmax, in base 2. A lane keeps rows g and g + 8 of each row tile.
+class Softmax {
+ public:
+  __device__ Softmax(const DecodeArguments& arguments, const Rows& rows, const Query& query)
+      : rows_(rows) {
+    const float scale = kLogitScale * Scale::of_head(arguments.cache.k_scale, rows.kv_head);
+#pragma unroll
+    for (int tile = 0; tile < kRowTiles; ++tile) {
+      for (int half = 0; half < 2; ++half) {
+        logit_scale_[tile][half] = scale * query.scale[tile][half];
+        maximum[tile][half] = minus_infinity();
+        sum[tile][half] = 0;
+      }
+    }
+    unit = Scale::kPerToken ? 0 : Scale::of_head(arguments.cache.v_scale, rows.kv_head);
+    all_see_from_ = Mask::first(rows.position(rows.count - 1));
+    all_see_to_ = Mask::end(rows.position(0), rows.kv_length);
+  }
+
+  // Turns the scores of the tile at `first_token` into weights, rescaling what came before. A row's
+  // sum takes the weights as they were rounded, so that P / sum adds up to 1 exactly.
+  __device__ void update(Weights& weights, Outputs& outputs, Scores& scores, const char* tile,
+                         int first_token) {
+    scale_scores(scores, tile);
+    if (first_token < all_see_from_ || first_token + kTileTokens > all_see_to_) {
+      hide(scores, first_token);
+    }
+    ValueScales value_scales;
+    float shrink = 1;
+    if constexpr (Scale::kPerToken) shrink = value_scales.update(unit, tile + kValueScalesOffset);
+#pragma unroll
+    for (int i = 0; i < kRowTiles; ++i) {
+      float correction[2];
+      for (int half = 0; half < 2; ++half) correction[half] = exponentiate(scores[i], i, half);
+      rescale(outputs[i], correction[0] * shrink, correction[1] * shrink);
+#pragma unroll
+      for (int step = 0; step < kTileSteps; ++step) {
+        pack(weights[step][i], scores[i], value_scales, i, step);
+      }
+    }
+  }
+
+  float maximum[kRowTiles][2];
+  float sum[kRowTiles][2];  // over the tokens of this lane's columns
+  float unit;               // of O, as V's scales have it
+
+ private:
+  __device__ void scale_scores(Scores& scores, const char* tile) {
+#pragma unroll
+    for (int i = 0; i < kTokenTiles; ++i) {
+      float2 key_scale = {1, 1};
+      if constexpr (Scale::kPerToken) {
+        const char* scales = tile + kKeyScalesOffset;
+        key_scale = *reinterpret_cast<const float2*>(scales + (8 * i + lane_id() % 4 * 2) * 4);
+      }
+#pragma unroll
+      for (int row_tile = 0; row_tile < kRowTiles; ++row_tile) {
+        for (int j = 0; j < 4; ++j) {
+          float& score = scores[row_tile][i][j];
+          score *= j % 2 == 0 ? key_scale.x : key_scale.y;
+          score = Softcap::apply(score * logit_scale_[row_tile][j / 2]);
+        }
+      }
+    }
+  }
+
+  // Scores of tokens that a row does not see become minus infinity.
+  __device__ void hide(Scores& scores, int first_token) {
+#pragma unroll
+    for (int tile = 0; tile < kRowTiles; ++tile) {
+#pragma unroll
+      for (int half = 0; half < 2; ++half) {
+        const int position = rows_.position(16 * tile + lane_id() / 4 + 8 * half);
+        const int column = first_token + lane_id() % 4 * 2;
+        const int first = Mask::first(position) - column;
+        const int end = Mask::end(position, rows_.kv_length) - column;
+#pragma unroll
+        for (int i = 0; i < kTokenTiles; ++i) {
+          for (int j = 0; j < 2; ++j) {
+            if (8 * i + j < first || 8 * i + j >= end) scores[tile][i][2 * half + j] = minus_infinity();
+          }
+        }
+      }
+    }
+  }
+
+  // Scores of one row become weights. Returns what its weights so far are to be multiplied by.
+  __device__ float exponentiate(float (&scores)[kTokenTiles][4], int tile, int half) {
+    float largest = maximum[tile][half];
+#pragma unroll
+    for (int i = 0; i < kTokenTiles; ++i) {
+      largest = fmaxf(largest, fmaxf(scores[i][2 * half], scores[i][2 * half + 1]));
+    }
+    largest = quad_max(largest);
+    const float correction = ex2_approx_ftz(maximum[tile][half] - finite(largest));
+    const float anchor = finite(largest) - Mma::kWeightExponent;
+#pragma unroll
+    for (int i = 0; i < kTokenTiles; ++i) {
+      for (int j = 0; j < 2; ++j) {
+        scores[i][2 * half + j] = ex2_approx_ftz(scores[i][2 * half + j] - anchor);
+      }
+    }
+    maximum[tile][half] = largest;
+    sum[tile][half] *= correction;
+    return correction;
+  }
+
+  // The maximum seldom changes after the first tiles, and then there is nothing to do.
+  static __device__ void rescale(float (&outputs)[kDimTiles][4], float upper, float lower) {
+    if (!__any_sync(0xffffffff, upper != 1 || lower != 1)) return;
+#pragma unroll
+    for (int i = 0; i < kDimTiles; ++i) {
+      outputs[i][0] *= upper, outputs[i][1] *= upper;
+      outputs[i][2] *= lower, outputs[i][3] *= lower;
+    }
+  }
+
+  // The weights of one product as its first operand: registers are upper and lower rows of the first
+  // half of the tokens, then of the second.
+  __device__ void pack(unsigned (&a)[4], const float (&weights)[kTokenTiles][4],
+                       const ValueScales& value_scales, int tile, int step) {
+    constexpr int kTiles = Mma::kPack / 2;  // of 8 tokens, in a register
+#pragma unroll
+    for (int i = 0; i < 4; ++i) {
+      const int half = i % 2;
+      const int first = step * Mma::kStepTokens / 8 + i / 2 * kTiles;
+      float values[Mma::kPack];
+      for (int j = 0; j < Mma::kPack; ++j) {
+        values[j] = weights[first + j / 2][2 * half + j % 2];
+        if constexpr (Scale::kPerToken) values[j] *= value_scales.ratio[first + j / 2][j % 2];
+      }
+      a[i] = Mma::pack(values);
+      Mma::unpack(values, a[i]);
+      for (int j = 0; j < Mma::kPack; ++j) {
+        if constexpr (Scale::kPerToken) values[j] *= value_scales.reciprocal[first + j / 2][j % 2];
+        sum[tile][half] += values[j];
+      }
+    }
+  }
+
+  const Rows& rows_;
+  float logit_scale_[kRowTiles][2];
+  int all_see_from_;  // tokens from here..
+  int all_see_to_;    // ..to before here are seen by all the block's rows
+};
+
+}  // namespace octavo

@@ -1,0 +1,44 @@
+#pragma once
+
+#include "attention/combine.cuh"
+#include "attention/pipeline.cuh"
+
+namespace octavo {
+
+extern __shared__ uint4 shared_memory[];
+
+// Attention of a few query tokens a sequence over its KV cache. A block takes kRows query rows of one
+// KV head and a share of the tokens; its warps take that share's tiles in turn, each with its own
+// copies in flight and its own softmax, and combine at the end.
+extern "C" __global__ void __launch_bounds__(kThreads)
+    octavo_decode(const __grid_constant__ DecodeArguments arguments) {
+  const Rows rows = rows_of_block(arguments.batch);
+  if (rows.count <= 0) return;
+  const Share share = share_of_block(rows, arguments.splits);
+
+  char* const memory = reinterpret_cast<char*>(shared_memory);
+  char* const stages = memory + warp_id() * kStages * kStageBytes;
+  Pipeline pipeline(arguments.cache, rows, share,
+                    static_cast<unsigned>(__cvta_generic_to_shared(stages)));
+  const Query query(arguments, rows, reinterpret_cast<uint4*>(memory + kQueryOffset));
+  Softmax softmax(arguments, rows, query);
+  Outputs outputs = {};
+  for (int token = share.first + warp_id() * kTileTokens; token < share.end;
+       token += kWarps * kTileTokens) {
+    const char* const tile = stages + pipeline.advance();
+    Scores scores = {};
+    multiply_keys(scores, query, tile);
+    Weights weights;
+    softmax.update(weights, outputs, scores, tile, token);
+#pragma unroll
+    for (int step = 0; step < kTileSteps; ++step) {
+      constexpr int kStepBytes = Mma::kStepTokens * kValueUnits * 16;
+      multiply_values(outputs, weights[step], tile + kValuesOffset + step * kStepBytes);
+    }
+  }
+
+  combine(arguments, rows, softmax, outputs, *reinterpret_cast<Combination*>(memory));
+  Merge::after_split(arguments, rows, *reinterpret_cast<unsigned*>(memory));
+}
+
+}  // namespace octavo

@@ -1,0 +1,24 @@
+#pragma once
+
+#include "arguments.cuh"
+
+namespace octavo {
+
+// A sequence's tokens lie in pages of kPageSize, which the page table names.
+struct KvLayout {
+  // The row of a token's K and V: K starts at k + row * bytes of a K row, V at v + row * bytes of a
+  // V row, and its scales, where every row has its own, are k_scale[row] and v_scale[row]. Negative
+  // where the page table's entry is.
+  static __device__ long long row(const KvCache& cache, int sequence, int kv_head, int token) {
+    const int* pages = reinterpret_cast<const int*>(cache.page_table) +
+                       static_cast<long long>(sequence) * cache.page_table_stride;
+    const unsigned position = token;  // unsigned division by a constant is the shorter code
+    const long long page = pages[position / kPageSize];
+    return (page * kKvHeads + kv_head) * kPageSize + position % kPageSize;
+  }
+
+  // From a token's row of one KV head to its row of the next.
+  static __device__ long long head_stride(const KvCache&) { return kPageSize; }
+};
+
+}  // namespace octavo

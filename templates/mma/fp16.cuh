@@ -1,0 +1,36 @@
+#pragma once
+
+#include "ptx/convert.cuh"
+#include "ptx/mma.cuh"
+
+namespace octavo {
+
+// What the tensor cores multiply: fp16, 16 deep.
+struct Mma {
+  static constexpr int kStepTokens = 16;  // depth of one product
+  static constexpr int kPack = 2;         // values of a register
+  // The softmax weight of a row's largest logit is 2^kWeightExponent: it is far from fp16's largest
+  // value, and weights down to 2^-26 of it keep all their bits.
+  static constexpr int kWeightExponent = 12;
+  static constexpr float kQueryLimit = 0;  // queries need no scale
+
+  static __device__ unsigned pack(const float (&values)[2]) {
+    return cvt_rn_f16x2_f32(values[0], values[1]);
+  }
+  static __device__ void unpack(float (&values)[2], unsigned pair) {
+    values[0] = cvt_f32_f16(pair & 0xffff);
+    values[1] = cvt_f32_f16(pair >> 16);
+  }
+
+  // Two fp8 values as an operand.
+  template <class Format>
+  static __device__ unsigned from_fp8(unsigned short pair) {
+    return Format::f16x2(pair);
+  }
+
+  static __device__ void multiply(float (&sum)[4], const unsigned (&a)[4], const unsigned (&b)[2]) {
+    mma_m16n8k16_f16(sum, a, b);
+  }
+};
+
+}  // namespace octavo

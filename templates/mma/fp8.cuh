@@ -1,0 +1,33 @@
+#pragma once
+
+#include "ptx/convert.cuh"
+#include "ptx/mma_fp8.cuh"
+
+namespace octavo {
+
+// What the tensor cores multiply: queries and softmax weights in e4m3 by the cache's own bytes, 32
+// deep.
+struct Fp8Mma {
+  static constexpr int kStepTokens = 32;  // depth of one product
+  static constexpr int kPack = 4;         // values of a register
+  // The softmax weight of a row's largest logit is 2^kWeightExponent, within e4m3's 448: weights
+  // down to 2^-14 of it keep e4m3's four bits. "Largest" is the largest so far, so how a weight is
+  // rounded depends on the tiles before it, within the error that rounding has anyway.
+  static constexpr int kWeightExponent = 8;
+  static constexpr float kQueryLimit = 448;  // queries are scaled so that each row reaches this
+
+  static __device__ unsigned pack(const float (&values)[4]) {
+    const unsigned low = Fp8Convert::e4m3x2(values[0], values[1]);
+    const unsigned high = Fp8Convert::e4m3x2(values[2], values[3]);
+    return low | high << 16;
+  }
+  static __device__ void unpack(float (&values)[4], unsigned word) {
+    for (int i = 0; i < 2; ++i) {
+      const unsigned pair = Fp8Convert::f16x2_from_e4m3x2(word >> 16 * i);
+      values[2 * i] = cvt_f32_f16(pair & 0xffff);
+      values[2 * i + 1] = cvt_f32_f16(pair >> 16);
+    }
+  }
+};
+
+}  // namespace octavo

@@ -1,0 +1,30 @@
+#pragma once
+
+#include "attention/query.cuh"
+
+namespace octavo {
+
+// The queries as operands, held in registers.
+class Query {
+ public:
+  __device__ Query(const DecodeArguments& arguments, const Rows& rows, uint4*) {
+#pragma unroll
+    for (int tile = 0; tile < kRowTiles; ++tile) {
+      const QueryRows queries(arguments, rows, tile);
+      for (int half = 0; half < 2; ++half) scale[tile][half] = queries.scale[half];
+#pragma unroll
+      for (int step = 0; step < kKeySteps; ++step) queries.fragment(operands_[tile][step], step);
+    }
+  }
+
+  __device__ void operand(unsigned (&a)[4], int tile, int step) const {
+    for (int i = 0; i < 4; ++i) a[i] = operands_[tile][step][i];
+  }
+
+  float scale[kRowTiles][2];  // of the lane's rows
+
+ private:
+  unsigned operands_[kRowTiles][kKeySteps][4];
+};
+
+}  // namespace octavo

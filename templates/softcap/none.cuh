@@ -1,0 +1,10 @@
+#pragma once
+
+namespace octavo {
+
+// Logits stay as they are. kLogitScale is softmax_scale * log2(e): the softmax works in base 2.
+struct Softcap {
+  static __device__ float apply(float logit) { return logit; }
+};
+
+}  // namespace octavo
