@@ -13,7 +13,7 @@ namespace octavo {
 namespace {
 
 constexpr std::size_t kMostDepth = 8;  // of lists and maps; the schema with its sweeps needs five
-constexpr std::size_t kMostShown = 40;
+constexpr std::size_t kMostShown = 60;
 
 Place place_of(const YAML::Mark& mark) {
   return mark.is_null() ? Place{} : Place{mark.line + 1, mark.column + 1};
@@ -125,14 +125,17 @@ class Builder final : public YAML::EventHandler {
       return;
     }
     parent.has_key = false;
-    auto& entries = parent.node.entries;
-    const auto first = std::ranges::find(entries, parent.key, &YamlEntry::key);
-    if (first != entries.end()) {
-      faults_.add(parent.key_place, path(),
-                  fmt::format("a second time, first in line {}; allowed: once", first->place.line));
+    auto& items = parent.node.items;
+    const auto first = std::ranges::find(items, parent.key, &YamlNode::key);
+    if (first != items.end()) {
+      faults_.add(
+          parent.key_place, path(),
+          fmt::format("a second time, first in line {}; allowed: once", first->key_place.line));
       return;
     }
-    entries.push_back({parent.key, parent.key_place, std::move(node)});
+    node.key = parent.key;
+    node.key_place = parent.key_place;
+    items.push_back(std::move(node));
   }
 
   // Of the key whose value is being read: "attention.head_dim".
@@ -181,7 +184,7 @@ bool read_yaml(std::string_view text, YamlNode& root, Faults& faults) {
     while (parser.HandleNextDocument(builder)) {
     }
   } catch (const YAML::Exception& error) {
-    faults.add(place_of(error.mark), "", fmt::format("not YAML: {}", error.msg));
+    faults.add(place_of(error.mark), "", fmt::format("not YAML: {}", shown(error.msg)));
     return false;
   } catch (const Refused& refused) {
     faults.add(refused.place, "", refused.what);
@@ -200,7 +203,7 @@ std::string shown(const YamlNode& node) {
     case YamlNode::Kind::list:
       return node.items.empty() ? "an empty list" : "a list";
     case YamlNode::Kind::map:
-      return node.entries.empty() ? "an empty map" : "a map";
+      return node.items.empty() ? "an empty map" : "a map";
     case YamlNode::Kind::null:
       break;
   }

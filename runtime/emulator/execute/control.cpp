@@ -104,12 +104,16 @@ static void octavo_nanosleep(Warp* warp) {
   yield(*warp);
 }
 
+static std::uint64_t octavo_globaltimer() {
+  return static_cast<std::uint64_t>(std::chrono::system_clock::now().time_since_epoch().count());
+}
+
 std::span<const Helper> control_helpers() {
   static const Helper list[] = {
       OCTAVO_HELPER(octavo_dispatch), OCTAVO_HELPER(octavo_gather),
       OCTAVO_HELPER(octavo_budget),   OCTAVO_HELPER(octavo_exit),
       OCTAVO_HELPER(octavo_trap),     OCTAVO_HELPER(octavo_branch_table),
-      OCTAVO_HELPER(octavo_nanosleep)};
+      OCTAVO_HELPER(octavo_nanosleep), OCTAVO_HELPER(octavo_globaltimer)};
   return list;
 }
 

@@ -18,7 +18,8 @@ namespace context = boost::context::detail;
 
 // Virtual: only the pages that a kernel touches are ever committed.
 constexpr std::size_t kStackBytes = 4u << 20;
-constexpr std::size_t kGuardBytes = 4096;
+// Wider than any frame of a compiled kernel: an overflow must hit it.
+constexpr std::size_t kGuardBytes = 1u << 20;
 // Rounds in which every warp only polled, before another block is taken in beside the waiting ones.
 constexpr int kPollingRounds = 8;
 // A launch in which nothing but polling happens for this long can never end.
