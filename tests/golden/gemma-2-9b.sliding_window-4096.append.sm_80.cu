@@ -30,7 +30,9 @@
 // ---- templates/arguments.cuh --------------------------------------------------------------------
 
 // The arguments of every kernel, as the device reads them and as the host writes them: this file is
-// compiled into both, so that the two can never disagree. All pointers are device addresses.
+// compiled into both, so that the two can never disagree. All pointers are device addresses. Tensors
+// start at multiples of 16 bytes, and strides are multiples of 8 elements, so that rows are read and
+// written 16 bytes at a time.
 
 namespace octavo {
 
@@ -51,7 +53,8 @@ struct KvCache {
   DeviceAddress v;
   DeviceAddress k_scale;
   DeviceAddress v_scale;
-  DeviceAddress page_table;  // int32 [batch, page_table_stride]: page of each page_size tokens; paged
+  DeviceAddress page_table;  // int32 [batch, page_table_stride]: page of each page_size tokens; paged.
+                             // append writes nothing for tokens whose page is negative
   int page_table_stride;     // entries in a row of page_table; paged only
   int capacity;              // tokens a sequence may hold; contiguous only
 };
@@ -63,7 +66,7 @@ struct Batch {
   DeviceAddress token_start;  // int32 [sequences + 1], ascending, token_start[0] = 0
   DeviceAddress kv_length;    // int32 [sequences], tokens in the cache with the new ones included
   int sequences;
-  int tokens;                 // token_start[sequences]
+  int tokens;                 // token_start[sequences]; times the query heads below 2^31
 };
 
 // K and V of the new tokens go to the cache. With RoPE, K is rotated on its way and Q is rotated
@@ -130,6 +133,11 @@ inline __device__ unsigned fma_rn_bf16x2(unsigned a, unsigned b, unsigned c) {
   return sum;
 }
 
+// Only sm_90 and later multiply without adding; adding -0 keeps the sign of zero.
+inline __device__ unsigned mul_rn_bf16x2(unsigned a, unsigned b) {
+  return fma_rn_bf16x2(a, b, 0x80008000);
+}
+
 // ---- templates/fp8_convert/to_bf16.cuh ----------------------------------------------------------
 
 // fp8 to bf16: no architecture has an instruction, so all of them share this code.
@@ -138,10 +146,10 @@ inline __device__ unsigned fma_rn_bf16x2(unsigned a, unsigned b, unsigned c) {
 // times a power of two, subnormals included: one exact multiplication away from bf16.
 struct Fp8ToBf16 {
   static __device__ unsigned bf16x2_from_e4m3x2(unsigned short pair) {
-    return product(e4m3_fields(pair), 0x7b807b80);  // 2^120
+    return mul_rn_bf16x2(e4m3_fields(pair), 0x7b807b80);  // 2^120
   }
   static __device__ unsigned bf16x2_from_e5m2x2(unsigned short pair) {
-    return product(e5m2_fields(pair), 0x77807780);  // 2^112
+    return mul_rn_bf16x2(e5m2_fields(pair), 0x77807780);  // 2^112
   }
 
   // bf16x2 of the values * 2^-120; the code of NaN becomes NaN.
@@ -157,11 +165,6 @@ struct Fp8ToBf16 {
     const unsigned magnitude = (bytes & 0x7f007f00) >> 3;
     const unsigned special = (magnitude + 0x00800080) & 0x10001000;
     return (bytes & 0x80008000) | magnitude | ((special << 3) - (special >> 5));
-  }
-
- private:
-  static __device__ unsigned product(unsigned a, unsigned b) {
-    return fma_rn_bf16x2(a, b, 0x80008000);  // adding -0 keeps the sign of zero
   }
 };
 
@@ -181,7 +184,8 @@ struct Fp8Convert : Fp8ToBf16 {
     return mul_rn_f16x2(e4m3_fields_f16(pair), 0x5c005c00);  // 2^8
   }
   static __device__ unsigned f16x2_from_e5m2x2(unsigned short pair) {
-    return __byte_perm(pair, 0, 0x1404);  // e5m2 is the upper byte of fp16
+    // e5m2 is the upper byte of fp16; the multiplication makes every NaN the canonical one.
+    return mul_rn_f16x2(__byte_perm(pair, 0, 0x1404), 0x3c003c00);
   }
 
   static __device__ unsigned e4m3(float value) { return fp8<3, 7, 0x7e>(value); }
@@ -247,38 +251,6 @@ struct E4m3 {
 
 using Cache = E4m3;  // what the KV cache holds
 
-// ---- templates/ptx/shuffle.cuh ------------------------------------------------------------------
-
-// Exchanges between the lanes of a warp, all of which take part.
-
-// The value that lane (own lane ^ mask) passes.
-inline __device__ float shfl_bfly(float value, unsigned mask) {
-  float result;
-  asm volatile("shfl.sync.bfly.b32 %0, %1, %2, 31, 0xffffffff;"
-               : "=f"(result)
-               : "f"(value), "r"(mask));
-  return result;
-}
-
-// The value that lane `source` passes.
-inline __device__ float shfl_idx(float value, unsigned source) {
-  float result;
-  asm volatile("shfl.sync.idx.b32 %0, %1, %2, 31, 0xffffffff;"
-               : "=f"(result)
-               : "f"(value), "r"(source));
-  return result;
-}
-
-// Bit l is lane l's predicate.
-inline __device__ unsigned vote_ballot(bool predicate) {
-  unsigned lanes;
-  asm volatile(
-      "{\n\t.reg .pred p;\n\tsetp.ne.u32 p, %1, 0;\n\tvote.sync.ballot.b32 %0, p, 0xffffffff;\n\t}"
-      : "=r"(lanes)
-      : "r"(static_cast<unsigned>(predicate)));
-  return lanes;
-}
-
 // ---- templates/scale/token_head.cuh -------------------------------------------------------------
 
 // A scale for each token and KV head: the least power of two that brings the row's largest
@@ -307,7 +279,7 @@ struct Scale {
       }
     }
     for (int mask = kLanes / 2; mask > 0; mask /= 2) {
-      largest = fmaxf(largest, shfl_bfly(largest, mask));
+      largest = fmaxf(largest, __shfl_xor_sync(0xffffffff, largest, mask));
     }
     if (largest == 0) return 1;
     // Up to a fraction of 1.75, that of the largest finite value, the exponents subtract; above it
@@ -392,7 +364,14 @@ using Input = Bf16;  // what q, k and v are
 
 // ---- templates/ptx/memory.cuh -------------------------------------------------------------------
 
-// Loads and stores of global memory, 8 to 32 bytes a lane, 16 at once.
+// Loads and stores of global memory, 4 to 32 bytes a lane, at most 16 at once.
+
+inline __device__ void ld_global(unsigned (&words)[2], unsigned long long address) {
+  asm volatile("ld.global.v2.u32 {%0, %1}, [%2];"
+               : "=r"(words[0]), "=r"(words[1])
+               : "l"(address)
+               : "memory");
+}
 
 inline __device__ void ld_global(unsigned (&words)[4], unsigned long long address) {
   asm volatile("ld.global.v4.u32 {%0, %1, %2, %3}, [%4];"
@@ -418,6 +397,10 @@ inline __device__ void ld_global(unsigned (&words)[8], unsigned long long addres
       : "memory");
 }
 
+inline __device__ void st_global(unsigned long long address, const unsigned (&words)[1]) {
+  asm volatile("st.global.u32 [%0], %1;" ::"l"(address), "r"(words[0]) : "memory");
+}
+
 inline __device__ void st_global(unsigned long long address, const unsigned (&words)[2]) {
   asm volatile("st.global.v2.u32 [%0], {%1, %2};" ::"l"(address), "r"(words[0]), "r"(words[1])
                : "memory");
@@ -438,34 +421,85 @@ inline __device__ void st_global(unsigned long long address, const unsigned (&wo
       : "memory");
 }
 
+// ---- templates/rope/rotate.cuh ------------------------------------------------------------------
+
+// Rotary embedding of the values that one lane holds, whichever of them form the pairs.
+
+// Rotates the four pairs of a lane, pairs 4 * lane to 4 * lane + 3 of the row, by the angles of its
+// position: values[kStep * i] with values[kStep * i + kPartner]. A negative position leaves the row
+// as it is, and so do lanes beyond the rotated dimensions.
+template <int kStep, int kPartner>
+__device__ void rotate_pairs(float (&values)[8], DeviceAddress table, int position, int lane) {
+  if (lane >= kRopeDims / 8 || position < 0) return;
+  const long long start = static_cast<long long>(position) * kRopeDims + 8 * lane;
+  float angles[2][4];  // cosine and sine of two pairs, twice
+  ld_global(angles[0], table + start * 4);
+  ld_global(angles[1], table + start * 4 + 16);
+#pragma unroll
+  for (int i = 0; i < 4; ++i) {
+    const float cosine = angles[i / 2][i % 2 * 2];
+    const float sine = angles[i / 2][i % 2 * 2 + 1];
+    float& a = values[kStep * i];
+    float& b = values[kStep * i + kPartner];
+    const float rotated = fmaf(b, -sine, a * cosine);
+    b = fmaf(a, sine, b * cosine);
+    a = rotated;
+  }
+}
+
+// ---- templates/row/halves.cuh -------------------------------------------------------------------
+
+// A row on its lanes, so that the dimensions of a pair i, i + kRopeDims / 2 meet on one: a lane
+// holds four neighbouring values of the first half of the rotated dimensions and the four at the
+// same place of the second half. Beyond the rotated dimensions it holds eight neighbours.
+struct HalvesRow {
+  template <int kBytes>
+  static __device__ void load(unsigned (&words)[2 * kBytes], unsigned long long row, int lane) {
+    ld_global(reinterpret_cast<unsigned(&)[kBytes]>(words[0]), row + first(lane) * kBytes);
+    ld_global(reinterpret_cast<unsigned(&)[kBytes]>(words[kBytes]), row + second(lane) * kBytes);
+  }
+
+  template <int kBytes>
+  static __device__ void store(unsigned long long row, const unsigned (&words)[2 * kBytes],
+                               int lane) {
+    st_global(row + first(lane) * kBytes, reinterpret_cast<const unsigned(&)[kBytes]>(words[0]));
+    st_global(row + second(lane) * kBytes,
+              reinterpret_cast<const unsigned(&)[kBytes]>(words[kBytes]));
+  }
+
+ private:
+  static __device__ bool rotated(int lane) { return lane < kRopeDims / 8; }
+  static __device__ int first(int lane) { return rotated(lane) ? 4 * lane : 8 * lane; }
+  static __device__ int second(int lane) {
+    return rotated(lane) ? kRopeDims / 2 + 4 * lane : 8 * lane + 4;
+  }
+};
+
 // ---- templates/rope/half.cuh --------------------------------------------------------------------
 
 // Rotary embedding that pairs dimension i with i + kRopeDims / 2.
 struct Rope {
+  using Row = HalvesRow;
   static constexpr int kDims = kRopeDims;
 
-  // Rotates a row, of which this lane holds dimensions 8 * lane to 8 * lane + 7, by its position's
-  // angles. A negative position leaves the row as it is.
   static __device__ void rotate(float (&values)[8], DeviceAddress table, int position, int lane) {
-    constexpr int kHalfLanes = kRopeDims / 16;
-    const bool rotated = lane < 2 * kHalfLanes && position >= 0;
-    const bool upper = lane >= kHalfLanes;
-    const int partner = !rotated ? 0 : upper ? -kHalfLanes : kHalfLanes;
+    rotate_pairs<1, 4>(values, table, position, lane);
+  }
+};
 
-    float angles[4][4] = {};  // cosine and sine of two pairs, four times
-    if (rotated) {
-      const int first = upper ? lane - kHalfLanes : lane;
-      const long long start = static_cast<long long>(position) * kRopeDims + 16 * first;
-#pragma unroll
-      for (int i = 0; i < 4; ++i) ld_global(angles[i], table + (start + 4 * i) * 4);
-    }
-#pragma unroll
-    for (int i = 0; i < 8; ++i) {
-      const float other = shfl_idx(values[i], threadIdx.x + partner);
-      const float cosine = angles[i / 2][i % 2 * 2];
-      const float sine = angles[i / 2][i % 2 * 2 + 1];
-      if (rotated) values[i] = fmaf(other, upper ? sine : -sine, values[i] * cosine);
-    }
+// ---- templates/row/whole.cuh --------------------------------------------------------------------
+
+// A row on its lanes: each holds eight neighbouring values.
+struct WholeRow {
+  template <int kBytes>
+  static __device__ void load(unsigned (&words)[2 * kBytes], unsigned long long row, int lane) {
+    ld_global(words, row + 8 * lane * kBytes);
+  }
+
+  template <int kBytes>
+  static __device__ void store(unsigned long long row, const unsigned (&words)[2 * kBytes],
+                               int lane) {
+    st_global(row + 8 * lane * kBytes, words);
   }
 };
 
@@ -484,9 +518,9 @@ struct Place {
 __device__ Place place_of(const AppendArguments& arguments, int token) {
   const Batch& batch = arguments.batch;
   const int* starts = reinterpret_cast<const int*>(batch.token_start);
-  int sequence = 0;
-  for (int end = batch.sequences;
-       end - sequence > 1;) {  // the token is in one of sequence .. end - 1
+  int sequence = 0;  // the token is in one of sequence .. end - 1
+  int end = batch.sequences;
+  while (end - sequence > 1) {
     const int middle = (sequence + end) / 2;
     (starts[middle] <= token ? sequence : end) = middle;
   }
@@ -497,25 +531,25 @@ __device__ Place place_of(const AppendArguments& arguments, int token) {
 }
 
 // K or V: quantised, then stored where the token's place in the cache is.
-template <int kDim, int kLanes>
+template <class Row, int kDim, int kLanes>
 struct ToCache {
   const KvCache& cache;
   DeviceAddress values;
   DeviceAddress scales;
 
-  __device__ void operator()(const float (&row)[8], const Place& place, int, int head,
+  __device__ void operator()(const float (&unscaled)[8], const Place& place, int, int head,
                              int lane) const {
-    const float scale = Scale::of_row<kLanes>(scales, head, row);
+    const float scale = Scale::of_row<kLanes>(scales, head, unscaled);
     if (place.row < 0) return;
-    const long long index = place.row + head * KvLayout::head_stride(cache);
-    if (lane == 0) Scale::store(scales, index, scale);
+    const long long row = place.row + head * KvLayout::head_stride(cache);
+    if (lane == 0) Scale::store(scales, row, scale);
     if (8 * lane >= kDim) return;
     float scaled[8];
 #pragma unroll
-    for (int i = 0; i < 8; ++i) scaled[i] = row[i] * Scale::reciprocal(scale);
+    for (int i = 0; i < 8; ++i) scaled[i] = unscaled[i] * Scale::reciprocal(scale);
     unsigned words[2 * Cache::kBytes];
     Cache::pack(words, scaled);
-    st_global(values + (index * kDim + 8 * lane) * Cache::kBytes, words);
+    Row::template store<Cache::kBytes>(values + row * kDim * Cache::kBytes, words, lane);
   }
 };
 
@@ -524,17 +558,18 @@ struct ToQuery {
   DeviceAddress values;
   long long stride;
 
-  __device__ void operator()(const float (&row)[8], const Place& place, int token, int head,
+  __device__ void operator()(const float (&rotated)[8], const Place& place, int token, int head,
                              int lane) const {
     if (place.position < 0 || 8 * lane >= kHeadDimQk) return;
     unsigned words[2 * Input::kBytes];
-    Input::pack(words, row);
-    st_global(values + (token * stride + head * kHeadDimQk + 8 * lane) * Input::kBytes, words);
+    Input::pack(words, rotated);
+    const long long row = token * stride + head * kHeadDimQk;
+    Rope::Row::store<Input::kBytes>(values + row * Input::kBytes, words, lane);
   }
 };
 
 // Takes a block's share of the rows of one tensor [tokens, kHeads, kDim] to `destination`.
-template <int kHeads, int kDim, int kLanes, bool kRotated, class Destination>
+template <class Row, int kHeads, int kDim, int kLanes, bool kRotated, class Destination>
 __device__ void append_rows(const AppendArguments& arguments, int block, DeviceAddress source,
                             long long stride, const Destination& destination) {
   constexpr int kRowsAtOnce = kThreads / kLanes;
@@ -552,8 +587,8 @@ __device__ void append_rows(const AppendArguments& arguments, int block, DeviceA
     const int row = first_row + i * kRowsAtOnce;
     const int token = row / kHeads;
     if (token < tokens && 8 * lane < kDim) {
-      const long long start = token * stride + row % kHeads * kDim + 8 * lane;
-      ld_global(words[i], source + start * Input::kBytes);
+      const long long start = token * stride + row % kHeads * kDim;
+      Row::template load<Input::kBytes>(words[i], source + start * Input::kBytes, lane);
     }
   }
 
@@ -589,15 +624,15 @@ extern "C" __global__ void __launch_bounds__(kThreads, kResidentBlocks)
   const int v_blocks = blocks_of<kKvHeads, kLanesV>(arguments.batch.tokens);
   const int block = blockIdx.x;
   if (block < k_blocks) {
-    append_rows<kKvHeads, kHeadDimQk, kLanesQk, true>(
+    append_rows<Rope::Row, kKvHeads, kHeadDimQk, kLanesQk, true>(
         arguments, block, arguments.k, arguments.k_stride,
-        ToCache<kHeadDimQk, kLanesQk>{cache, cache.k, cache.k_scale});
+        ToCache<Rope::Row, kHeadDimQk, kLanesQk>{cache, cache.k, cache.k_scale});
   } else if (block < k_blocks + v_blocks) {
-    append_rows<kKvHeads, kHeadDimV, kLanesV, false>(
+    append_rows<WholeRow, kKvHeads, kHeadDimV, kLanesV, false>(
         arguments, block - k_blocks, arguments.v, arguments.v_stride,
-        ToCache<kHeadDimV, kLanesV>{cache, cache.v, cache.v_scale});
+        ToCache<WholeRow, kHeadDimV, kLanesV>{cache, cache.v, cache.v_scale});
   } else if constexpr (Rope::kDims > 0) {
-    append_rows<kQueryHeads, kHeadDimQk, kLanesQk, true>(
+    append_rows<Rope::Row, kQueryHeads, kHeadDimQk, kLanesQk, true>(
         arguments, block - k_blocks - v_blocks, arguments.q, arguments.q_stride,
         ToQuery{arguments.q_rotated, arguments.q_stride});
   }

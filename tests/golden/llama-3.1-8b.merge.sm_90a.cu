@@ -30,7 +30,9 @@
 // ---- templates/arguments.cuh --------------------------------------------------------------------
 
 // The arguments of every kernel, as the device reads them and as the host writes them: this file is
-// compiled into both, so that the two can never disagree. All pointers are device addresses.
+// compiled into both, so that the two can never disagree. All pointers are device addresses. Tensors
+// start at multiples of 16 bytes, and strides are multiples of 8 elements, so that rows are read and
+// written 16 bytes at a time.
 
 namespace octavo {
 
@@ -51,7 +53,8 @@ struct KvCache {
   DeviceAddress v;
   DeviceAddress k_scale;
   DeviceAddress v_scale;
-  DeviceAddress page_table;  // int32 [batch, page_table_stride]: page of each page_size tokens; paged
+  DeviceAddress page_table;  // int32 [batch, page_table_stride]: page of each page_size tokens; paged.
+                             // append writes nothing for tokens whose page is negative
   int page_table_stride;     // entries in a row of page_table; paged only
   int capacity;              // tokens a sequence may hold; contiguous only
 };
@@ -63,7 +66,7 @@ struct Batch {
   DeviceAddress token_start;  // int32 [sequences + 1], ascending, token_start[0] = 0
   DeviceAddress kv_length;    // int32 [sequences], tokens in the cache with the new ones included
   int sequences;
-  int tokens;                 // token_start[sequences]
+  int tokens;                 // token_start[sequences]; times the query heads below 2^31
 };
 
 // K and V of the new tokens go to the cache. With RoPE, K is rotated on its way and Q is rotated
@@ -170,6 +173,9 @@ constexpr int kRows = 16 * kRowTiles;  // of a block
 
 inline __device__ float minus_infinity() { return __uint_as_float(0xff800000); }
 
+// Where nothing has been seen yet, exponents are taken from 0 instead of minus infinity.
+inline __device__ float finite(float maximum) { return maximum == minus_infinity() ? 0 : maximum; }
+
 // The queries of a block. A sequence's query tokens and the query heads that share a KV head are
 // rows of one matrix: row r is token r / kGroup with head r % kGroup. A block takes kRows of them.
 struct Rows {
@@ -210,7 +216,14 @@ inline __device__ long long index_of(const Rows& rows, int row) {
 
 // ---- templates/ptx/memory.cuh -------------------------------------------------------------------
 
-// Loads and stores of global memory, 8 to 32 bytes a lane, 16 at once.
+// Loads and stores of global memory, 4 to 32 bytes a lane, at most 16 at once.
+
+inline __device__ void ld_global(unsigned (&words)[2], unsigned long long address) {
+  asm volatile("ld.global.v2.u32 {%0, %1}, [%2];"
+               : "=r"(words[0]), "=r"(words[1])
+               : "l"(address)
+               : "memory");
+}
 
 inline __device__ void ld_global(unsigned (&words)[4], unsigned long long address) {
   asm volatile("ld.global.v4.u32 {%0, %1, %2, %3}, [%4];"
@@ -234,6 +247,10 @@ inline __device__ void ld_global(unsigned (&words)[8], unsigned long long addres
         "=r"(words[5]), "=r"(words[6]), "=r"(words[7])
       : "l"(address)
       : "memory");
+}
+
+inline __device__ void st_global(unsigned long long address, const unsigned (&words)[1]) {
+  asm volatile("st.global.u32 [%0], %1;" ::"l"(address), "r"(words[0]) : "memory");
 }
 
 inline __device__ void st_global(unsigned long long address, const unsigned (&words)[2]) {
@@ -298,40 +315,55 @@ inline __device__ void finish(const DecodeArguments& arguments, const Rows& rows
   }
 }
 
+inline __device__ void add_weighted(float (&sum)[8], const float4 (&part)[2], float weight) {
+  for (int i = 0; i < 2; ++i) {
+    sum[4 * i] += weight * part[i].x, sum[4 * i + 1] += weight * part[i].y;
+    sum[4 * i + 2] += weight * part[i].z, sum[4 * i + 3] += weight * part[i].w;
+  }
+}
+
 // Merges the splits' partial results of the block's rows, in the order of the splits whoever does it,
-// so that the bits depend on nothing else. An empty split has a log-sum-exp of minus infinity and
-// wrote nothing else.
+// so that the bits depend on nothing else. An empty split has zeros and a log-sum-exp of minus
+// infinity. Splits are read kBatch at a time: the latency of memory is what a merge waits for.
 inline __device__ void merge_rows(const DecodeArguments& arguments, const Rows& rows) {
+  constexpr int kBatch = 8;
   const float* partial_lse = reinterpret_cast<const float*>(arguments.partial_lse);
-  const float* partial_output = reinterpret_cast<const float*>(arguments.partial_output);
+  const float4* partial_output = reinterpret_cast<const float4*>(arguments.partial_output);
   const long long stride = static_cast<long long>(arguments.batch.tokens) * kQueryHeads;
   for (int i = threadIdx.x; i < rows.count * kOctets; i += kThreads) {
     const int row = i / kOctets;
     const int octet = i % kOctets;
     const long long index = index_of(rows, row);
     float maximum = minus_infinity();
-#pragma unroll 4
-    for (int split = 0; split < arguments.splits; ++split) {
-      maximum = fmaxf(maximum, partial_lse[split * stride + index]);
-    }
-    float values[8] = {};
     float total = 0;
-#pragma unroll 4
-    for (int split = 0; split < arguments.splits; ++split) {
-      const float lse = partial_lse[split * stride + index];
-      if (lse == minus_infinity()) continue;
-      const float weight = ex2_approx_ftz(lse - maximum);
-      const float4* part = reinterpret_cast<const float4*>(
-          partial_output + (split * stride + index) * kHeadDimV + octet * 8);
-      const float4 low = part[0];
-      const float4 high = part[1];
-      total += weight;
-      values[0] += weight * low.x, values[1] += weight * low.y;
-      values[2] += weight * low.z, values[3] += weight * low.w;
-      values[4] += weight * high.x, values[5] += weight * high.y;
-      values[6] += weight * high.z, values[7] += weight * high.w;
+    float values[8] = {};
+#pragma unroll 1
+    for (int first = 0; first < arguments.splits; first += kBatch) {
+      float lse[kBatch];
+      float4 part[kBatch][2];
+      float largest = maximum;
+#pragma unroll
+      for (int j = 0; j < kBatch; ++j) {  // past the end, the last one again, without weight
+        const long long from = min(first + j, arguments.splits - 1) * stride + index;
+        const float from_lse = partial_lse[from];
+        lse[j] = first + j < arguments.splits ? from_lse : minus_infinity();
+        part[j][0] = partial_output[from * (kHeadDimV / 4) + octet * 2];
+        part[j][1] = partial_output[from * (kHeadDimV / 4) + octet * 2 + 1];
+        largest = fmaxf(largest, lse[j]);
+      }
+      const float correction = ex2_approx_ftz(maximum - finite(largest));
+      maximum = largest;
+      total *= correction;
+      for (float& value : values) value *= correction;
+#pragma unroll
+      for (int j = 0; j < kBatch; ++j) {
+        const float weight = ex2_approx_ftz(lse[j] - finite(maximum));
+        total += weight;
+        add_weighted(values, part[j], weight);
+      }
     }
-    for (float& value : values) value = total > 0 ? value / total : 0;
+    const float reciprocal = total > 0 ? 1 / total : 0;
+    for (float& value : values) value *= reciprocal;
     finish(arguments, rows, row, octet, values, maximum + lg2_approx_ftz(total));
   }
 }

@@ -29,7 +29,9 @@
 // ---- templates/arguments.cuh --------------------------------------------------------------------
 
 // The arguments of every kernel, as the device reads them and as the host writes them: this file is
-// compiled into both, so that the two can never disagree. All pointers are device addresses.
+// compiled into both, so that the two can never disagree. All pointers are device addresses. Tensors
+// start at multiples of 16 bytes, and strides are multiples of 8 elements, so that rows are read and
+// written 16 bytes at a time.
 
 namespace octavo {
 
@@ -50,7 +52,8 @@ struct KvCache {
   DeviceAddress v;
   DeviceAddress k_scale;
   DeviceAddress v_scale;
-  DeviceAddress page_table;  // int32 [batch, page_table_stride]: page of each page_size tokens; paged
+  DeviceAddress page_table;  // int32 [batch, page_table_stride]: page of each page_size tokens; paged.
+                             // append writes nothing for tokens whose page is negative
   int page_table_stride;     // entries in a row of page_table; paged only
   int capacity;              // tokens a sequence may hold; contiguous only
 };
@@ -62,7 +65,7 @@ struct Batch {
   DeviceAddress token_start;  // int32 [sequences + 1], ascending, token_start[0] = 0
   DeviceAddress kv_length;    // int32 [sequences], tokens in the cache with the new ones included
   int sequences;
-  int tokens;                 // token_start[sequences]
+  int tokens;                 // token_start[sequences]; times the query heads below 2^31
 };
 
 // K and V of the new tokens go to the cache. With RoPE, K is rotated on its way and Q is rotated
@@ -133,6 +136,11 @@ inline __device__ unsigned fma_rn_bf16x2(unsigned a, unsigned b, unsigned c) {
   return sum;
 }
 
+// Only sm_90 and later multiply without adding; adding -0 keeps the sign of zero.
+inline __device__ unsigned mul_rn_bf16x2(unsigned a, unsigned b) {
+  return fma_rn_bf16x2(a, b, 0x80008000);
+}
+
 // ---- templates/fp8_convert/to_bf16.cuh ----------------------------------------------------------
 
 // fp8 to bf16: no architecture has an instruction, so all of them share this code.
@@ -141,10 +149,10 @@ inline __device__ unsigned fma_rn_bf16x2(unsigned a, unsigned b, unsigned c) {
 // times a power of two, subnormals included: one exact multiplication away from bf16.
 struct Fp8ToBf16 {
   static __device__ unsigned bf16x2_from_e4m3x2(unsigned short pair) {
-    return product(e4m3_fields(pair), 0x7b807b80);  // 2^120
+    return mul_rn_bf16x2(e4m3_fields(pair), 0x7b807b80);  // 2^120
   }
   static __device__ unsigned bf16x2_from_e5m2x2(unsigned short pair) {
-    return product(e5m2_fields(pair), 0x77807780);  // 2^112
+    return mul_rn_bf16x2(e5m2_fields(pair), 0x77807780);  // 2^112
   }
 
   // bf16x2 of the values * 2^-120; the code of NaN becomes NaN.
@@ -160,11 +168,6 @@ struct Fp8ToBf16 {
     const unsigned magnitude = (bytes & 0x7f007f00) >> 3;
     const unsigned special = (magnitude + 0x00800080) & 0x10001000;
     return (bytes & 0x80008000) | magnitude | ((special << 3) - (special >> 5));
-  }
-
- private:
-  static __device__ unsigned product(unsigned a, unsigned b) {
-    return fma_rn_bf16x2(a, b, 0x80008000);  // adding -0 keeps the sign of zero
   }
 };
 
@@ -245,7 +248,8 @@ using Cache = E5m2;  // what the KV cache holds
 
 // ---- templates/scale/head.cuh -------------------------------------------------------------------
 
-// A scale for each KV head, of K and of V, which the caller has set.
+// A scale for each KV head, of K and of V, which the caller has set. Values are multiplied by its
+// reciprocal, rounded to fp32; what then lies beyond the format saturates.
 struct Scale {
   // Whether a row has a scale of its own, at scales[row].
   static constexpr bool kPerToken = false;
@@ -342,6 +346,39 @@ inline __device__ void mma_m16n8k32_e4m3_e5m2(float (&d)[4], const unsigned (&a)
       : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));
 }
 
+// ---- templates/ptx/mov.cuh ----------------------------------------------------------------------
+
+// Halves of a register.
+
+// A shift would be an instruction of its own: the instructions that read a half can be told which.
+inline __device__ unsigned short mov_b32_high(unsigned word) {
+  unsigned short high;
+  asm("{\n\t.reg .b16 low;\n\tmov.b32 {low, %0}, %1;\n\t}" : "=h"(high) : "r"(word));
+  return high;
+}
+
+// ---- templates/ptx/special.cuh ------------------------------------------------------------------
+
+// The special function unit: relative error about 2^-22, subnormals flushed to zero.
+
+inline __device__ float ex2_approx_ftz(float x) {
+  float result;
+  asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(result) : "f"(x));
+  return result;
+}
+
+inline __device__ float lg2_approx_ftz(float x) {
+  float result;
+  asm("lg2.approx.ftz.f32 %0, %1;" : "=f"(result) : "f"(x));
+  return result;
+}
+
+inline __device__ float rcp_approx_ftz(float x) {
+  float result;
+  asm("rcp.approx.ftz.f32 %0, %1;" : "=f"(result) : "f"(x));
+  return result;
+}
+
 // ---- templates/mma/fp8.cuh ----------------------------------------------------------------------
 
 // What the tensor cores multiply: queries and softmax weights in e4m3 by the cache's own bytes, 32
@@ -360,12 +397,26 @@ struct Fp8Mma {
     const unsigned high = Fp8Convert::e4m3x2(values[2], values[3]);
     return low | high << 16;
   }
-  static __device__ void unpack(float (&values)[4], unsigned word) {
+
+  // Softmax weights as an operand, each times its ratio, a power of two up to 1. e4m3 has no room
+  // for exact products, so these are rounded, and `sum` takes what the weights became.
+  static __device__ unsigned weights(const float (&values)[4], const float (&ratio)[4],
+                                     float& sum) {
+    float products[4];
+    for (int i = 0; i < 4; ++i) products[i] = values[i] * ratio[i];
+    const unsigned word = pack(products);
     for (int i = 0; i < 2; ++i) {
-      const unsigned pair = Fp8Convert::f16x2_from_e4m3x2(word >> 16 * i);
-      values[2 * i] = cvt_f32_f16(pair & 0xffff);
-      values[2 * i + 1] = cvt_f32_f16(pair >> 16);
+      const unsigned pair = Fp8Convert::f16x2_from_e4m3x2(i == 0 ? word : mov_b32_high(word));
+      sum += cvt_f32_f16(pair & 0xffff) * reciprocal(ratio[2 * i]);
+      sum += cvt_f32_f16(mov_b32_high(pair)) * reciprocal(ratio[2 * i + 1]);
     }
+    return word;
+  }
+
+ private:
+  static __device__ float reciprocal(float ratio) {
+    if constexpr (!Scale::kPerToken) return 1;
+    return ratio > 0 ? rcp_approx_ftz(ratio) : 0;
   }
 };
 
@@ -428,28 +479,6 @@ struct Mask {
   static __device__ int end(int, int kv_length) { return kv_length; }
 };
 
-// ---- templates/ptx/special.cuh ------------------------------------------------------------------
-
-// The special function unit: relative error about 2^-22, subnormals flushed to zero.
-
-inline __device__ float ex2_approx_ftz(float x) {
-  float result;
-  asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(result) : "f"(x));
-  return result;
-}
-
-inline __device__ float lg2_approx_ftz(float x) {
-  float result;
-  asm("lg2.approx.ftz.f32 %0, %1;" : "=f"(result) : "f"(x));
-  return result;
-}
-
-inline __device__ float rcp_approx_ftz(float x) {
-  float result;
-  asm("rcp.approx.ftz.f32 %0, %1;" : "=f"(result) : "f"(x));
-  return result;
-}
-
 // ---- templates/softcap/tanh.cuh -----------------------------------------------------------------
 
 // Logits x become softcap * tanh(x / softcap). kLogitScale is softmax_scale * 2 log2(e) / softcap
@@ -467,6 +496,9 @@ struct Softcap {
 constexpr int kRows = 16 * kRowTiles;  // of a block
 
 inline __device__ float minus_infinity() { return __uint_as_float(0xff800000); }
+
+// Where nothing has been seen yet, exponents are taken from 0 instead of minus infinity.
+inline __device__ float finite(float maximum) { return maximum == minus_infinity() ? 0 : maximum; }
 
 // The queries of a block. A sequence's query tokens and the query heads that share a KV head are
 // rows of one matrix: row r is token r / kGroup with head r % kGroup. A block takes kRows of them.
@@ -528,20 +560,56 @@ static_assert(kStageBytes >= (Scale::kPerToken ? kValueScalesOffset + kTileToken
 // bit 2 in odd rows parts K's. Rows of 64 (mod 128) bytes: odd rows start at bank 16, which parts
 // K's rows already. Other rows start at banks different enough.
 template <int kUnits>
-inline __device__ int unit_index(int row, int unit) {
-  const int index = row * kUnits + unit;
-  if constexpr (kUnits % 8 == 0) return index ^ (row & 6) ^ (row & 1) << 2;
-  if constexpr (kUnits % 8 == 4) return index ^ (row & 6);
-  return index;
+inline __device__ int row_swizzle(int row) {
+  if constexpr (kUnits % 8 == 0) return (row & 6) ^ (row & 1) << 2;
+  if constexpr (kUnits % 8 == 4) return row & 6;
+  return 0;
 }
 
-// As `index ^ ...` changes nothing above bit 2 and rows 8 apart are a multiple of 8 units apart, a
-// lane's rows 8 apart are at constant distances.
+template <int kUnits>
+inline __device__ int unit_index(int row, int unit) {
+  return (row * kUnits + unit) ^ row_swizzle<kUnits>(row);
+}
+
+// As `^` changes nothing above bit 2 and rows 8 apart are a multiple of 8 units apart, a lane's rows 8
+// apart are at constant distances.
 template <int kUnits>
 constexpr int kEightRowsBytes = 8 * kUnits * 16;
 
 inline __device__ int lane_id() { return threadIdx.x % 32; }
 inline __device__ int warp_id() { return threadIdx.x / 32; }
+
+// ---- templates/tile_rows/adjacent.cuh -----------------------------------------------------------
+
+// Where in the cache a tile's rows are: one after another, as no tile crosses a page.
+struct TileRows {
+  long long first = 0;
+  int count = 0;
+
+  // Finds the tile at `token`, of which the rows before `end` are wanted.
+  __device__ void look_up(const KvCache& cache, const Rows& rows, int token, int end) {
+    count = end - token;
+    if (count > 0) first = KvLayout::row(cache, rows.sequence, rows.kv_head, token);
+    if (first < 0) first = count = 0;  // no such page
+  }
+};
+
+// A tile's rows of kUnits units each, counted through; the lane's are lane, lane + 32, ...
+template <int kUnits, int kUnitBytes = 16>
+class TileUnits {
+ public:
+  __device__ TileUnits(const TileRows& rows, DeviceAddress cache)
+      : lane_(cache + (rows.first * kUnits + lane_id()) * kUnitBytes),
+        wanted_(rows.count * kUnits - lane_id()) {}
+
+  // Unit i + lane; where it is not wanted, nothing is to be read from its address.
+  __device__ DeviceAddress address(int i) const { return lane_ + i * kUnitBytes; }
+  __device__ bool exists(int i) const { return i < wanted_; }
+
+ private:
+  DeviceAddress lane_;
+  int wanted_;
+};
 
 // ---- templates/attention/query.cuh --------------------------------------------------------------
 
@@ -580,25 +648,26 @@ inline __device__ void load_query(float (&values)[kWordDims], DeviceAddress q) {
   for (int i = 0; i < kWordDims; ++i) values[i] = all[i];
 }
 
-// The lane's two rows of a row tile, 16 * tile + g and 8 more. Rows beyond the block's are zeros.
+// The lane's two rows of a row tile, 16 * tile + g and 8 more. Rows beyond the block's repeat its
+// last one; no one looks at what becomes of them.
 struct QueryRows {
-  DeviceAddress q[2];  // 0: no such row
+  DeviceAddress q[2];
   float scale[2];      // of what is multiplied; 1 where queries need none
 
   __device__ QueryRows(const DecodeArguments& arguments, const Rows& rows, int tile) {
 #pragma unroll
     for (int half = 0; half < 2; ++half) {
-      const int row = 16 * tile + lane_id() / 4 + 8 * half;
+      const int row = min(16 * tile + lane_id() / 4 + 8 * half, rows.count - 1);
       const long long element =
           rows.token(row) * arguments.q_stride + rows.head(row) * static_cast<long long>(kHeadDimQk);
-      q[half] = row < rows.count ? arguments.q + element * Input::kBytes : 0;
+      q[half] = arguments.q + element * Input::kBytes;
       scale[half] = Mma::kQueryLimit > 0 ? largest(half) * (1 / Mma::kQueryLimit) : 1;
     }
   }
 
   __device__ void load(float (&values)[kWordDims], int half, int word) const {
     for (float& value : values) value = 0;
-    if (q[half] != 0 && word < kKeyWords) load_query(values, q[half] + dim_of_word(word) * Input::kBytes);
+    if (word < kKeyWords) load_query(values, q[half] + dim_of_word(word) * Input::kBytes);
   }
 
   // The first operand of one product of S.
@@ -718,7 +787,14 @@ struct Sinks {
 
 // ---- templates/ptx/memory.cuh -------------------------------------------------------------------
 
-// Loads and stores of global memory, 8 to 32 bytes a lane, 16 at once.
+// Loads and stores of global memory, 4 to 32 bytes a lane, at most 16 at once.
+
+inline __device__ void ld_global(unsigned (&words)[2], unsigned long long address) {
+  asm volatile("ld.global.v2.u32 {%0, %1}, [%2];"
+               : "=r"(words[0]), "=r"(words[1])
+               : "l"(address)
+               : "memory");
+}
 
 inline __device__ void ld_global(unsigned (&words)[4], unsigned long long address) {
   asm volatile("ld.global.v4.u32 {%0, %1, %2, %3}, [%4];"
@@ -742,6 +818,10 @@ inline __device__ void ld_global(unsigned (&words)[8], unsigned long long addres
         "=r"(words[5]), "=r"(words[6]), "=r"(words[7])
       : "l"(address)
       : "memory");
+}
+
+inline __device__ void st_global(unsigned long long address, const unsigned (&words)[1]) {
+  asm volatile("st.global.u32 [%0], %1;" ::"l"(address), "r"(words[0]) : "memory");
 }
 
 inline __device__ void st_global(unsigned long long address, const unsigned (&words)[2]) {
@@ -784,40 +864,55 @@ inline __device__ void finish(const DecodeArguments& arguments, const Rows& rows
   }
 }
 
+inline __device__ void add_weighted(float (&sum)[8], const float4 (&part)[2], float weight) {
+  for (int i = 0; i < 2; ++i) {
+    sum[4 * i] += weight * part[i].x, sum[4 * i + 1] += weight * part[i].y;
+    sum[4 * i + 2] += weight * part[i].z, sum[4 * i + 3] += weight * part[i].w;
+  }
+}
+
 // Merges the splits' partial results of the block's rows, in the order of the splits whoever does it,
-// so that the bits depend on nothing else. An empty split has a log-sum-exp of minus infinity and
-// wrote nothing else.
+// so that the bits depend on nothing else. An empty split has zeros and a log-sum-exp of minus
+// infinity. Splits are read kBatch at a time: the latency of memory is what a merge waits for.
 inline __device__ void merge_rows(const DecodeArguments& arguments, const Rows& rows) {
+  constexpr int kBatch = 8;
   const float* partial_lse = reinterpret_cast<const float*>(arguments.partial_lse);
-  const float* partial_output = reinterpret_cast<const float*>(arguments.partial_output);
+  const float4* partial_output = reinterpret_cast<const float4*>(arguments.partial_output);
   const long long stride = static_cast<long long>(arguments.batch.tokens) * kQueryHeads;
   for (int i = threadIdx.x; i < rows.count * kOctets; i += kThreads) {
     const int row = i / kOctets;
     const int octet = i % kOctets;
     const long long index = index_of(rows, row);
     float maximum = minus_infinity();
-#pragma unroll 4
-    for (int split = 0; split < arguments.splits; ++split) {
-      maximum = fmaxf(maximum, partial_lse[split * stride + index]);
-    }
-    float values[8] = {};
     float total = 0;
-#pragma unroll 4
-    for (int split = 0; split < arguments.splits; ++split) {
-      const float lse = partial_lse[split * stride + index];
-      if (lse == minus_infinity()) continue;
-      const float weight = ex2_approx_ftz(lse - maximum);
-      const float4* part = reinterpret_cast<const float4*>(
-          partial_output + (split * stride + index) * kHeadDimV + octet * 8);
-      const float4 low = part[0];
-      const float4 high = part[1];
-      total += weight;
-      values[0] += weight * low.x, values[1] += weight * low.y;
-      values[2] += weight * low.z, values[3] += weight * low.w;
-      values[4] += weight * high.x, values[5] += weight * high.y;
-      values[6] += weight * high.z, values[7] += weight * high.w;
+    float values[8] = {};
+#pragma unroll 1
+    for (int first = 0; first < arguments.splits; first += kBatch) {
+      float lse[kBatch];
+      float4 part[kBatch][2];
+      float largest = maximum;
+#pragma unroll
+      for (int j = 0; j < kBatch; ++j) {  // past the end, the last one again, without weight
+        const long long from = min(first + j, arguments.splits - 1) * stride + index;
+        const float from_lse = partial_lse[from];
+        lse[j] = first + j < arguments.splits ? from_lse : minus_infinity();
+        part[j][0] = partial_output[from * (kHeadDimV / 4) + octet * 2];
+        part[j][1] = partial_output[from * (kHeadDimV / 4) + octet * 2 + 1];
+        largest = fmaxf(largest, lse[j]);
+      }
+      const float correction = ex2_approx_ftz(maximum - finite(largest));
+      maximum = largest;
+      total *= correction;
+      for (float& value : values) value *= correction;
+#pragma unroll
+      for (int j = 0; j < kBatch; ++j) {
+        const float weight = ex2_approx_ftz(lse[j] - finite(maximum));
+        total += weight;
+        add_weighted(values, part[j], weight);
+      }
     }
-    for (float& value : values) value = total > 0 ? value / total : 0;
+    const float reciprocal = total > 0 ? 1 / total : 0;
+    for (float& value : values) value *= reciprocal;
     finish(arguments, rows, row, octet, values, maximum + lg2_approx_ftz(total));
   }
 }
@@ -999,14 +1094,10 @@ inline __device__ float quad_sum(float value) {
   return value + __shfl_xor_sync(0xffffffff, value, 2);
 }
 
-// Where nothing has been seen yet, exponents are taken from 0 instead of minus infinity.
-inline __device__ float finite(float maximum) { return maximum == minus_infinity() ? 0 : maximum; }
-
 // V's scales of a tile's tokens multiply P, relative to the largest scale so far, so that P stays
 // within its format; O is in units of that largest scale.
 struct ValueScales {
-  float ratio[kTokenTiles][2];       // scale / largest
-  float reciprocal[kTokenTiles][2];  // its reciprocal; 0 for a scale of 0
+  float ratio[kTokenTiles][2];  // scale / largest
 
   // Returns what O's unit shrinks by.
   __device__ float update(float& largest, const char* scales) {
@@ -1020,13 +1111,7 @@ struct ValueScales {
     }
     largest = quad_max(largest);
     const float inverse = largest > 0 ? rcp_approx_ftz(largest) : 0;
-#pragma unroll
-    for (int i = 0; i < kTokenTiles; ++i) {
-      for (int j = 0; j < 2; ++j) {
-        ratio[i][j] *= inverse;
-        reciprocal[i][j] = ratio[i][j] > 0 ? rcp_approx_ftz(ratio[i][j]) : 0;
-      }
-    }
+    for (auto& pair : ratio) pair[0] *= inverse, pair[1] *= inverse;
     return before * inverse;
   }
 };
@@ -1090,8 +1175,8 @@ class Softmax {
       for (int row_tile = 0; row_tile < kRowTiles; ++row_tile) {
         for (int j = 0; j < 4; ++j) {
           float& score = scores[row_tile][i][j];
-          score *= j % 2 == 0 ? key_scale.x : key_scale.y;
-          score = Softcap::apply(score * logit_scale_[row_tile][j / 2]);
+          const float scale = (j % 2 == 0 ? key_scale.x : key_scale.y) * logit_scale_[row_tile][j / 2];
+          score = Softcap::apply(score * scale);
         }
       }
     }
@@ -1158,16 +1243,12 @@ class Softmax {
       const int half = i % 2;
       const int first = step * Mma::kStepTokens / 8 + i / 2 * kTiles;
       float values[Mma::kPack];
+      float ratio[Mma::kPack];
       for (int j = 0; j < Mma::kPack; ++j) {
         values[j] = weights[first + j / 2][2 * half + j % 2];
-        if constexpr (Scale::kPerToken) values[j] *= value_scales.ratio[first + j / 2][j % 2];
+        ratio[j] = Scale::kPerToken ? value_scales.ratio[first + j / 2][j % 2] : 1;
       }
-      a[i] = Mma::pack(values);
-      Mma::unpack(values, a[i]);
-      for (int j = 0; j < Mma::kPack; ++j) {
-        if constexpr (Scale::kPerToken) values[j] *= value_scales.reciprocal[first + j / 2][j % 2];
-        sum[tile][half] += values[j];
-      }
+      a[i] = Mma::weights(values, ratio, sum[tile][half]);
     }
   }
 
@@ -1251,7 +1332,6 @@ inline __device__ void store_partial(const DecodeArguments& arguments, const Row
   const long long rows_of_split = static_cast<long long>(arguments.batch.tokens) * kQueryHeads;
   const long long index = blockIdx.x * rows_of_split + index_of(rows, row);
   if (octet == 0) reinterpret_cast<float*>(arguments.partial_lse)[index] = lse;
-  if (lse == minus_infinity()) return;
   float4* part =
       reinterpret_cast<float4*>(arguments.partial_output) + (index * kHeadDimV + octet * 8) / 4;
   part[0] = {values[0], values[1], values[2], values[3]};
@@ -1270,7 +1350,8 @@ inline __device__ void combine(const DecodeArguments& arguments, const Rows& row
     const float2 statistics = row_statistics(shared, row);
     float values[8];
     sum_outputs(values, shared, row, octet);
-    for (float& value : values) value = statistics.y > 0 ? value / statistics.y : 0;
+    const float reciprocal = statistics.y > 0 ? 1 / statistics.y : 0;
+    for (float& value : values) value *= reciprocal;
     const float lse = statistics.x + lg2_approx_ftz(statistics.y) - Mma::kWeightExponent;
     if (arguments.splits == 1) {
       finish(arguments, rows, row, octet, values, lse);
@@ -1333,6 +1414,7 @@ class Pipeline {
       : cache_(cache), rows_(rows), end_(share.end), stages_(stages) {
     next_ = share.first + warp_id() * kTileTokens;
     look_up();
+#pragma unroll 1
     for (int i = 0; i < kStages - 1; ++i) copy(i);
     write_ = kStages - 1;
   }
@@ -1350,17 +1432,6 @@ class Pipeline {
   }
 
  private:
-  // Each lane finds the row of one token of the tile that is copied next; the latency passes while
-  // the warp works on another tile. A layer's rows number fewer than 2^31.
-  __device__ void look_up() {
-    static_assert(kTileTokens <= 32, "a lane for each token");
-    const int token = next_ + lane_id();
-    row_ = -1;
-    if (lane_id() < kTileTokens && token < end_) {
-      row_ = static_cast<int>(KvLayout::row(cache_, rows_.sequence, rows_.kv_head, token));
-    }
-  }
-
   // Starts the next tile's copies. Tokens that are not there become zeros, their scales too, so that
   // nothing read from the tile is a NaN that no one wrote.
   __device__ void copy(int stage) {
@@ -1369,10 +1440,8 @@ class Pipeline {
       copy_rows<kKeyUnits>(tile, cache_.k);
       copy_rows<kValueUnits>(tile + kValuesOffset, cache_.v);
       if constexpr (Scale::kPerToken) {
-        if (lane_id() < kTileTokens) {
-          copy_scale(tile + kKeyScalesOffset, cache_.k_scale);
-          copy_scale(tile + kValueScalesOffset, cache_.v_scale);
-        }
+        copy_scales(tile + kKeyScalesOffset, cache_.k_scale);
+        copy_scales(tile + kValueScalesOffset, cache_.v_scale);
       }
       next_ += kWarps * kTileTokens;
       look_up();
@@ -1380,31 +1449,48 @@ class Pipeline {
     cp_async_commit_group();
   }
 
+  // Lane l copies units l, l + 32, l + 64, ... of the tile's rows, counted from the first row on.
   template <int kUnits>
   __device__ void copy_rows(unsigned tile, DeviceAddress rows) {
     constexpr int kCopies = kTileTokens * kUnits;
+    const TileUnits<kUnits> units(tile_rows_, rows);
 #pragma unroll
     for (int i = 0; i < kCopies; i += 32) {
-      const int token = (i + lane_id()) / kUnits;
-      const int unit = (i + lane_id()) % kUnits;
-      const int row = __shfl_sync(0xffffffff, row_, token);
+      const DeviceAddress unit = units.address(i);
+      const int bytes = units.exists(i) ? 16 : 0;
       if (kCopies % 32 == 0 || i + lane_id() < kCopies) {
-        const long long offset = row < 0 ? 0 : row * (kUnits * 16ll) + unit * 16;
-        cp_async_16(tile + unit_index<kUnits>(token, unit) * 16, rows + offset, row < 0 ? 0 : 16);
+        cp_async_16(tile + copied_unit<kUnits>(i) * 16, unit, bytes);
       }
     }
   }
 
-  __device__ void copy_scale(unsigned scales, DeviceAddress all) {
-    cp_async_4(scales + lane_id() * 4, all + (row_ < 0 ? 0 : row_ * 4ll), row_ < 0 ? 0 : 4);
+  // Where the lane's unit i + lane goes. Where 32 units are whole rows, the row's swizzle is that of
+  // the lane's part of it and that of the constant i, so that little is left to compute.
+  template <int kUnits>
+  static __device__ int copied_unit(int i) {
+    if constexpr (32 % kUnits == 0) {
+      const int lane = lane_id() ^ row_swizzle<kUnits>(lane_id() / kUnits);
+      return i + (lane ^ row_swizzle<kUnits>(i / kUnits));
+    }
+    return (i + lane_id()) ^ row_swizzle<kUnits>((i + lane_id()) / kUnits);
   }
+
+  __device__ void copy_scales(unsigned tile, DeviceAddress scales) {
+    const TileUnits<1, 4> units(tile_rows_, scales);
+    const DeviceAddress scale = units.address(0);
+    const int bytes = units.exists(0) ? 4 : 0;
+    if (lane_id() < kTileTokens) cp_async_4(tile + lane_id() * 4, scale, bytes);
+  }
+
+  // The rows of the tile that is copied next are looked up while the warp works on another one.
+  __device__ void look_up() { tile_rows_.look_up(cache_, rows_, next_, end_); }
 
   const KvCache& cache_;
   const Rows& rows_;
   int end_;          // of the share
   unsigned stages_;  // the warp's, in shared memory
   int next_;         // first token of the tile that is copied next
-  int row_;          // of this lane's token in it; -1: no such token
+  TileRows tile_rows_;  // its rows in the cache
   int read_ = 0;
   int write_ = 0;
 };
