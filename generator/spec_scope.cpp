@@ -97,11 +97,12 @@ Scope::Scope(Reading& reading, std::string path, std::optional<Choice> choice, P
     const std::optional<Choice> value = find(key);
     reading_.note(path_of(key), value ? value->node().place : place_);
   }
-  if (map_) refuse_unknown(keys);
+  if (choice) refuse_unknown(choice->node(), keys);
 }
 
-void Scope::refuse_unknown(std::initializer_list<std::string_view> keys) const {
-  for (const YamlNode& entry : map_->node().items) {
+void Scope::refuse_unknown(const YamlNode& map,
+                           std::initializer_list<std::string_view> keys) const {
+  for (const YamlNode& entry : map.items) {
     if (std::ranges::find(keys, entry.key) != keys.end()) continue;
     reading_.faults().add(entry.key_place, path_of(shown(entry.key)),
                           fmt::format("unknown key; allowed: {}{}", fmt::join(keys, ", "),

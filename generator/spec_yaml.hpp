@@ -10,7 +10,7 @@
 
 namespace octavo {
 
-inline constexpr std::size_t kMostYamlBytes = 64 * 1024;
+inline constexpr std::size_t kMostYamlBytes = 65'536;
 
 struct Place {
   int line = 1;
@@ -35,12 +35,12 @@ class Faults {
 struct YamlNode {
   enum class Kind { null, scalar, list, map };
   Kind kind = Kind::null;
-  Place place{};
-  std::string key{};  // under which it stands, in a map
-  Place key_place{};
-  std::string text{};             // scalar
-  bool quoted = false;            // scalar
-  std::vector<YamlNode> items{};  // list or map, in the file's order
+  Place place;
+  std::string key;  // under which it stands, in a map
+  Place key_place;
+  std::string text;             // scalar
+  bool quoted = false;          // scalar
+  std::vector<YamlNode> items;  // list or map, in the file's order
 
   // Filled in by count_choices (spec_sweep.hpp).
   bool sweep = false;       // a list of alternatives

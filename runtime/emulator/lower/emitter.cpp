@@ -40,7 +40,7 @@ llvm::FixedVectorType* Emitter::floats(Type type) const {
 }
 
 Emitter::Value* Emitter::splat(std::uint64_t value, unsigned bits) const {
-  return llvm::ConstantInt::get(lanes(bits), llvm::APInt(bits, value, false, true));
+  return llvm::ConstantInt::get(lanes(bits), llvm::APInt(bits, bits < 64 ? value & ((1ull << bits) - 1) : value));
 }
 
 Emitter::Value* Emitter::splat(Value* scalar) { return ir_.CreateVectorSplat(kLanes, scalar); }
