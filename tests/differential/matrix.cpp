@@ -104,7 +104,7 @@ const Row kFp8Rows[] = {
 
 void check_rows(std::span<const Row> rows) {
   for (const Row& row : rows) {
-    CAPTURE(row.yaml);
+    CAPTURE(std::string(row.yaml));
     check_case(spec_of(row.yaml), row.shape, 1);
   }
 }
