@@ -10,7 +10,7 @@ namespace {
 
 constexpr int kWarps = 4;
 constexpr int kResidentBlocks = 8;  // on a multiprocessor: 64 registers a thread, 64 KiB in flight
-constexpr int kRopeDimsStep = 16;   // half a rotation is whole lanes of eight values
+constexpr int kRopeDimsStep = 8;    // a lane rotates eight values or none
 
 // Lanes that hold a row, eight values each: a power of two, so that rows tile a warp.
 int row_lanes(int head_dim) { return static_cast<int>(std::bit_ceil(head_dim / 8u)); }
@@ -34,7 +34,7 @@ void check_rope(const Rope& rope) {
 }  // namespace
 
 Plan plan_append(const Spec& spec, const Architecture& arch) {
-  const Attention& attention = spec.attention;
+  const AttentionSpec& attention = spec.attention;
   check_rope(attention.rope);
 
   Plan plan;
@@ -65,7 +65,7 @@ Plan plan_append(const Spec& spec, const Architecture& arch) {
 
 // Blocks for K's rows, then V's, then those of a Q that is rotated.
 Grid grid_append(const Plan& plan, const LaunchShape& shape) {
-  const Attention& attention = plan.spec.attention;
+  const AttentionSpec& attention = plan.spec.attention;
   const HeadDim& dim = attention.head_dim;
   unsigned count = blocks(plan, shape.tokens * attention.kv_heads, dim.qk) +
                    blocks(plan, shape.tokens * attention.kv_heads, dim.v);

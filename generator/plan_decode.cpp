@@ -216,7 +216,7 @@ std::vector<Constant> constants(const Spec& spec, const Tunables& tunables, cons
   const auto add_float = [&](std::string_view name, double value) {
     result.push_back({"float", std::string(name), float_literal(value)});
   };
-  const Attention& attention = spec.attention;
+  const AttentionSpec& attention = spec.attention;
   if (attention.mask.kind == MaskKind::sliding_window) add("kWindow", attention.mask.window);
   if (spec.compute.accumulation.levels == 2) {
     add("kPromoteEvery", spec.compute.accumulation.promote_every);

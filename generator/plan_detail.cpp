@@ -29,7 +29,7 @@ std::string scale_file(const CacheSpec& cache) {
 }  // namespace
 
 std::vector<Constant> shape_constants(const Spec& spec) {
-  const Attention& attention = spec.attention;
+  const AttentionSpec& attention = spec.attention;
   std::vector<Constant> constants;
   const auto add = [&](std::string_view name, int value) {
     constants.push_back({"int", std::string(name), fmt::to_string(value)});

@@ -56,7 +56,7 @@ std::string accumulation_text(const Accumulation& accumulation) {
                      accumulation.promote_every);
 }
 
-std::string attention_text(const Attention& attention) {
+std::string attention_text(const AttentionSpec& attention) {
   return fmt::format(
       "attention:\n"
       "  query_heads: {}\n"
@@ -82,6 +82,7 @@ std::string cache_text(const CacheSpec& cache) {
 
 std::string kernels_text(const std::vector<KernelKind>& kernels) {
   std::vector<std::string_view> names;
+  names.reserve(kernels.size());
   for (KernelKind kernel : kernels) names.push_back(name_of(kernel));
   return fmt::format("kernels: [{}]\n", fmt::join(names, ", "));
 }

@@ -52,7 +52,7 @@ struct Rope {
   bool operator==(const Rope&) const = default;
 };
 
-struct Attention {
+struct AttentionSpec {
   int query_heads = 0;
   int kv_heads = 0;
   HeadDim head_dim;
@@ -63,7 +63,7 @@ struct Attention {
   bool sinks = false;  // one learned logit a query head joins the softmax's denominator
   Rope rope;
   int group() const { return query_heads / kv_heads; }  // query heads that share a KV head
-  bool operator==(const Attention&) const = default;
+  bool operator==(const AttentionSpec&) const = default;
 };
 
 struct Scale {
@@ -94,7 +94,7 @@ struct Compute {
 
 struct Spec {
   std::string name;
-  Attention attention;
+  AttentionSpec attention;
   CacheSpec kv_cache;
   Compute compute;
   DataType input = DataType::bf16;   // of q, k and v: bf16, fp16 or fp32

@@ -130,6 +130,7 @@ std::string merge_namespaces(std::string_view text) {
     merged += line;
     merged += '\n';
   }
+  if (merged.ends_with("\n\n")) merged.pop_back();
   return merged;
 }
 

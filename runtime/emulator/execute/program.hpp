@@ -39,12 +39,14 @@ struct LaunchShape {
 
 class Program {
  public:
-  // Parses and compiles; compiled code is kept on disk (see CodeCache) and found there again. The
-  // memory must outlive the program. Throws Fault.
+  // Parses, refuses instructions that the emulator does not have, and places the module's variables.
+  // Device and memory must outlive the program. Throws Fault.
   static std::unique_ptr<Program> load(std::string_view ptx, const DeviceModel& device, Memory& memory);
   virtual ~Program() = default;
 
-  // nullptr if the module has no such kernel. The pointer lives as long as the program.
+  // Compiles the kernel, or finds its code on disk from an earlier time (lower/code_cache.hpp).
+  // nullptr if the module has no such kernel. The pointer lives as long as the program. Throws Fault
+  // for what cannot be compiled. Thread-safe.
   virtual const KernelInfo* find_kernel(std::string_view name) const = 0;
 
   struct Global {
@@ -56,6 +58,8 @@ class Program {
 
   // Runs the whole grid and returns when it is done. `parameters` has parameter_bytes bytes. Throws
   // Fault on the first fault in order of blocks; memory then holds whatever was written until then.
+  // Uses OCTAVO_EMULATOR_THREADS host threads (all, if unset), and OCTAVO_EMULATOR_TIMEOUT seconds at
+  // most (600). Thread-safe.
   virtual void launch(const KernelInfo& kernel, const LaunchShape& shape,
                       std::span<const std::byte> parameters) = 0;
 };

@@ -9,8 +9,33 @@
 namespace octavo::emulator::ptx {
 
 enum class Type : std::uint8_t {
-  none, pred, b8, b16, b32, b64, b128, u8, u16, u32, u64, s8, s16, s32, s64, f16, f16x2, bf16, bf16x2,
-  tf32, f32, f32x2, f64, e4m3, e5m2, e4m3x2, e5m2x2,
+  none,
+  pred,
+  b8,
+  b16,
+  b32,
+  b64,
+  b128,
+  u8,
+  u16,
+  u32,
+  u64,
+  s8,
+  s16,
+  s32,
+  s64,
+  f16,
+  f16x2,
+  bf16,
+  bf16x2,
+  tf32,
+  f32,
+  f32x2,
+  f64,
+  e4m3,
+  e5m2,
+  e4m3x2,
+  e5m2x2,
 };
 int bytes_of(Type type);  // pred counts as 1
 
@@ -28,11 +53,12 @@ struct Variable {
   std::string name;
   Space space = Space::global;
   Type type = Type::b8;
-  std::uint64_t bytes = 0;      // of the whole array; 0 for an extern array without a size
+  std::uint64_t bytes = 0;  // of the whole array; 0 for an extern array without a size
   std::uint32_t alignment = 1;
   bool external = false;
-  std::vector<std::uint8_t> initial;  // empty: zeros
-  // Addresses inside `initial`: 8 bytes at `offset` hold the address of variable or function `symbol`.
+  std::vector<std::uint8_t> initial;  // the first bytes; the rest is zeros
+  // Addresses inside `initial`: 8 bytes at `offset` hold the address of variable or function
+  // `symbol`.
   struct Relocation {
     std::uint64_t offset;
     std::string symbol;
@@ -53,25 +79,28 @@ struct Operand {
   };
   Kind kind = Kind::sink;
   RegisterId reg = 0;
-  bool has_reg = false;     // address: base is a register, not a symbol
-  bool negated = false;     // !p
+  bool has_reg = false;         // address: base is a register, not a symbol
+  bool negated = false;         // !p
   std::uint8_t float_bits = 0;  // immediate: 0 for an integer, else 32 or 64
   std::uint64_t bits = 0;
   std::int64_t offset = 0;
   std::string text;
+  // vector: what stands in the braces; address: what follows the base, "[map, {x, y}]", braces left
+  // out
   std::vector<Operand> elements;
 };
 
 struct Instruction {
-  int line = 0;                         // in the PTX text, from 1
-  bool guarded = false;                 // @p or @!p
+  int line = 0;          // in the PTX text, from 1
+  bool guarded = false;  // @p or @!p
   bool guard_negated = false;
   RegisterId guard = 0;
-  std::string opcode;                   // "mma", "cp", "ld": up to the first '.'
-  std::vector<std::string> modifiers;   // what follows, split at '.': {"async", "cg", "shared", ...}
-  std::vector<Operand> operands;        // as written; "d|p" gives d then p, with pair set
+  std::string opcode;                  // "mma", "cp", "ld": up to the first '.'
+  std::vector<std::string> modifiers;  // what follows, split at '.': {"async", "cg", "shared", ...}
+  std::vector<Operand> operands;       // as written; "d|p" gives d then p, with pair set
   bool pair = false;
-  // call: operands are empty and these say what is called
+  // call: these say what is called; operands are empty, or for an indirect call the register with
+  // the address and then the .callprototype's or .calltargets' name
   std::string callee;
   std::vector<std::string> call_results, call_arguments;  // param-space variables of the function
 
@@ -80,7 +109,9 @@ struct Instruction {
   Type type(std::size_t i = 0) const;
 };
 
-// A function's body is a list of these in order; labels index into it.
+// A function's body is a list of instructions in order; labels index into it. Labels and variables
+// of nested scopes get a suffix ("L1.2") where the name is taken, so that names are unique in a
+// function and hide no name of the module.
 struct Label {
   std::string name;
   std::size_t instruction = 0;  // index of the instruction that follows; may be one past the last
@@ -89,18 +120,20 @@ struct Label {
 struct Function {
   std::string name;
   bool entry = false;
+  bool declared_only = false;  // has no body here: ".extern .func vprintf ..."
   int line = 0;
   std::vector<Variable> parameters;  // space param, with offsets left to the loader's ABI
   std::vector<Variable> results;     // of a .func
   std::vector<Register> registers;
-  std::vector<Variable> variables;   // function-scope .shared, .local and .param
+  std::vector<Variable> variables;  // function-scope .shared, .local and .param
   std::vector<Instruction> body;
   std::vector<Label> labels;
   std::vector<std::vector<std::string>> branch_targets;  // .branchtargets lists, for brx.idx
   std::vector<std::string> branch_target_names;          // the label of each list
-  std::uint32_t max_threads[3] = {0, 0, 0};       // .maxntid
-  std::uint32_t required_threads[3] = {0, 0, 0};  // .reqntid
-  std::uint32_t min_blocks = 0;                   // .minnctapersm
+  std::uint32_t max_threads[3] = {0, 0, 0};              // .maxntid
+  std::uint32_t required_threads[3] = {0, 0, 0};         // .reqntid
+  std::uint32_t required_cluster[3] = {0, 0, 0};         // .reqnctapercluster
+  std::uint32_t min_blocks = 0;                          // .minnctapersm
 };
 
 struct Module {

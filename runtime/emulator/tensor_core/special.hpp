@@ -9,7 +9,8 @@ namespace octavo::emulator::tensor_core {
 using SpecialFunction = void (*)(float* result, const float* x);  // [32] each; may be the same
 
 struct Special {
-  std::string_view opcode;  // "ex2.approx.ftz.f32": the PTX spelling, which compiled kernels link to
+  std::string_view
+      opcode;  // "ex2.approx.ftz.f32": the PTX spelling, which compiled kernels link to
   SpecialFunction function;
 };
 

@@ -1,0 +1,241 @@
+// ld and st of every space.
+#include "execute/access.hpp"
+
+#include <cstring>
+
+#include "execute/block.hpp"
+#include "execute/helpers.hpp"
+
+namespace octavo::emulator {
+namespace {
+
+void check_alignment(Warp& warp, int lane, std::uint64_t address, std::uint32_t alignment,
+                     const char* space) {
+  if (address % alignment == 0) return;
+  fault(warp, CUDA_ERROR_MISALIGNED_ADDRESS, lane, "%s address 0x%llx is not a multiple of %u", space,
+        static_cast<unsigned long long>(address), alignment);
+}
+
+bool inside(std::uint64_t address, std::uint64_t bytes, const void* begin, std::uint64_t size) {
+  const auto first = reinterpret_cast<std::uint64_t>(begin);
+  return address >= first && address - first < size && bytes <= size - (address - first);
+}
+
+}  // namespace
+
+const Memory::Range* find_range(Warp& warp, std::uint64_t begin, std::uint64_t end) {
+  const Memory& memory = *warp.block->launch->memory;
+  const std::uint64_t generation = memory.generation();
+  if (warp.generation != generation) {
+    for (auto& range : warp.ranges) range = {};
+    warp.generation = generation;
+  }
+  for (const auto& range : warp.ranges) {
+    if (begin >= range.begin && end <= range.end) return &range;
+  }
+  const Memory::Range found = memory.find(begin);
+  if (found.begin == found.end || end > found.end) return nullptr;
+  warp.next_range = (warp.next_range + 1) % 4;
+  return &(warp.ranges[warp.next_range] = found);
+}
+
+std::byte* resolve_global(Warp& warp, int lane, std::uint64_t address, std::uint32_t bytes,
+                          std::uint32_t alignment) {
+  if (find_range(warp, address, address + bytes) == nullptr || address + bytes < address) {
+    fault(warp, CUDA_ERROR_ILLEGAL_ADDRESS, lane, "%u bytes at address 0x%llx: %s", bytes,
+          static_cast<unsigned long long>(address),
+          warp.block->launch->memory->describe(address, bytes).c_str());
+  }
+  check_alignment(warp, lane, address, alignment, "global");
+  return reinterpret_cast<std::byte*>(address);
+}
+
+std::byte* resolve_shared(Warp& warp, int lane, std::uint64_t address, std::uint32_t bytes,
+                          std::uint32_t alignment) {
+  if (address > warp.total_shared_bytes || bytes > warp.total_shared_bytes - address) {
+    fault(warp, CUDA_ERROR_ILLEGAL_ADDRESS, lane,
+          "%u bytes at shared address 0x%llx: outside the block's %u bytes of shared memory", bytes,
+          static_cast<unsigned long long>(address), warp.total_shared_bytes);
+  }
+  check_alignment(warp, lane, address, alignment, "shared");
+  return warp.shared + address;
+}
+
+std::byte* resolve_local(Warp& warp, int lane, std::uint64_t address, std::uint32_t bytes,
+                         std::uint32_t alignment) {
+  if (address > warp.local_bytes || bytes > warp.local_bytes - address) {
+    fault(warp, CUDA_ERROR_ILLEGAL_ADDRESS, lane,
+          "%u bytes at local address 0x%llx: outside the thread's %u bytes of local memory", bytes,
+          static_cast<unsigned long long>(address), warp.local_bytes);
+  }
+  check_alignment(warp, lane, address, alignment, "local");
+  return warp.local + std::uint64_t{warp.local_bytes} * static_cast<std::uint32_t>(lane) + address;
+}
+
+std::byte* resolve_generic(Warp& warp, int lane, std::uint64_t address, std::uint32_t bytes,
+                           std::uint32_t alignment, Access access) {
+  const std::byte* own = warp.local + std::uint64_t{warp.local_bytes} * static_cast<std::uint32_t>(lane);
+  const bool other = inside(address, bytes, warp.shared, warp.total_shared_bytes) ||
+                     inside(address, bytes, own, warp.local_bytes) ||
+                     (access == Access::read &&
+                      inside(address, bytes, warp.parameters, warp.parameter_bytes));
+  if (!other) return resolve_global(warp, lane, address, bytes, alignment);
+  check_alignment(warp, lane, address, alignment, "generic");
+  return reinterpret_cast<std::byte*>(address);
+}
+
+namespace {
+
+enum class Window : std::uint8_t { generic, global, shared, local };
+
+// The host address for lane 0's terms, to which a lane's address is added, if every lane of the mask
+// stays inside one allocation or the shared window and is aligned; the common case, in one pass.
+template <Window window>
+bool all_inside(Warp& warp, std::uint32_t mask, const std::uint64_t* address, std::int64_t offset,
+                std::uint32_t bytes, std::byte*& base) {
+  if constexpr (window == Window::local) return false;
+  std::uint64_t lowest = ~std::uint64_t{0}, highest = 0, bits = 0;
+  if (mask == kAllLanes) {
+    for (int lane = 0; lane < kLanes; ++lane) {
+      lowest = address[lane] < lowest ? address[lane] : lowest;
+      highest = address[lane] > highest ? address[lane] : highest;
+      bits |= address[lane];
+    }
+  } else {
+    for_lanes(mask, [&](int lane) {
+      lowest = address[lane] < lowest ? address[lane] : lowest;
+      highest = address[lane] > highest ? address[lane] : highest;
+      bits |= address[lane];
+    });
+  }
+  bits |= static_cast<std::uint64_t>(offset);
+  lowest += static_cast<std::uint64_t>(offset);
+  highest += static_cast<std::uint64_t>(offset);
+  if ((bits & (bytes - 1)) != 0 || lowest > highest || highest + bytes < highest) return false;
+  if constexpr (window == Window::shared) {
+    base = warp.shared + offset;
+    return highest + bytes <= warp.total_shared_bytes;
+  }
+  base = reinterpret_cast<std::byte*>(offset);
+  if (find_range(warp, lowest, highest + bytes) != nullptr) return true;
+  return window == Window::generic &&
+         inside(lowest, highest + bytes - lowest, warp.shared, warp.total_shared_bytes);
+}
+
+template <Window window>
+std::byte* resolve(Warp& warp, int lane, std::uint64_t address, std::uint32_t bytes, Access access) {
+  switch (window) {
+    case Window::shared: return resolve_shared(warp, lane, address, bytes, bytes);
+    case Window::local: return resolve_local(warp, lane, address, bytes, bytes);
+    case Window::global: return resolve_global(warp, lane, address, bytes, bytes);
+    case Window::generic: break;
+  }
+  return resolve_generic(warp, lane, address, bytes, bytes, access);
+}
+
+template <typename T>
+void load_lane(T* out, const std::byte* from, int lane, std::uint32_t count) {
+  for (std::uint32_t i = 0; i < count; ++i) {
+    std::memcpy(&out[i * kLanes + static_cast<std::uint32_t>(lane)], from + i * sizeof(T), sizeof(T));
+  }
+}
+
+template <typename T>
+void store_lane(const T* in, std::byte* to, int lane, std::uint32_t count) {
+  for (std::uint32_t i = 0; i < count; ++i) {
+    std::memcpy(to + i * sizeof(T), &in[i * kLanes + static_cast<std::uint32_t>(lane)], sizeof(T));
+  }
+}
+
+// out is [count][32]; a lane's elements are adjacent in memory. polls: the program asks for what
+// others may have written since (volatile, relaxed, acquire).
+template <Window window, typename T>
+void load(Warp* warp, std::uint32_t mask, const std::uint64_t* address, std::int64_t offset, T* out,
+          std::uint32_t count, std::uint32_t polls) {
+  if (mask == 0) return;
+  warp->polled = warp->polled || polls != 0;
+  const auto bytes = static_cast<std::uint32_t>(sizeof(T) * count);
+  std::byte* base = nullptr;
+  if (all_inside<window>(*warp, mask, address, offset, bytes, base)) {
+    if (mask == kAllLanes && count == 1) {
+      for (int lane = 0; lane < kLanes; ++lane) std::memcpy(&out[lane], base + address[lane], sizeof(T));
+    } else {
+      for_lanes(mask, [&](int lane) { load_lane(out, base + address[lane], lane, count); });
+    }
+    return;
+  }
+  for_lanes(mask, [&](int lane) {
+    const std::uint64_t at = address[lane] + static_cast<std::uint64_t>(offset);
+    load_lane(out, resolve<window>(*warp, lane, at, bytes, Access::read), lane, count);
+  });
+}
+
+template <Window window, typename T>
+void store(Warp* warp, std::uint32_t mask, const std::uint64_t* address, std::int64_t offset,
+           const T* in, std::uint32_t count) {
+  if (mask == 0) return;
+  warp->advanced = true;
+  const auto bytes = static_cast<std::uint32_t>(sizeof(T) * count);
+  std::byte* base = nullptr;
+  if (all_inside<window>(*warp, mask, address, offset, bytes, base)) {
+    for_lanes(mask, [&](int lane) { store_lane(in, base + address[lane], lane, count); });
+    return;
+  }
+  for_lanes(mask, [&](int lane) {
+    const std::uint64_t at = address[lane] + static_cast<std::uint64_t>(offset);
+    store_lane(in, resolve<window>(*warp, lane, at, bytes, Access::write), lane, count);
+  });
+}
+
+struct Wide {
+  std::uint64_t low, high;
+};
+
+}  // namespace
+
+// The address of a call's parameter or result is local: copies it from the caller's variable to the
+// callee's, or back.
+static void octavo_copy_local(Warp* warp, std::uint32_t mask, std::uint32_t to, std::uint32_t from,
+                              std::uint32_t bytes) {
+  for_lanes(mask, [&](int lane) {
+    std::memmove(resolve_local(*warp, lane, to, bytes, 1), resolve_local(*warp, lane, from, bytes, 1),
+                 bytes);
+  });
+}
+
+// cvta and isspacep need no memory, but say where a generic address points.
+static void octavo_is_space(Warp* warp, std::uint32_t* result, const std::uint64_t* address,
+                            std::uint32_t space) {
+  for (int lane = 0; lane < kLanes; ++lane) {
+    const bool shared = inside(address[lane], 1, warp->shared, warp->total_shared_bytes);
+    const bool local =
+        inside(address[lane], 1, warp->local, std::uint64_t{warp->local_bytes} * kLanes);
+    const bool yes = space == 0 ? !shared && !local : space == 1 ? shared : local;
+    result[lane] = yes ? ~0u : 0;
+  }
+}
+
+static void octavo_local_base(Warp* warp, std::uint64_t* result) {
+  for (std::uint32_t lane = 0; lane < kLanes; ++lane) {
+    result[lane] = reinterpret_cast<std::uint64_t>(warp->local) + std::uint64_t{warp->local_bytes} * lane;
+  }
+}
+
+#define OCTAVO_ACCESS(window, bytes, type)                                                         \
+  Helper{"octavo_load_" #window "_" #bytes, reinterpret_cast<void*>(&load<Window::window, type>)}, \
+      Helper{"octavo_store_" #window "_" #bytes,                                                   \
+             reinterpret_cast<void*>(&store<Window::window, type>)}
+#define OCTAVO_ACCESSES(window)                                                            \
+  OCTAVO_ACCESS(window, 1, std::uint8_t), OCTAVO_ACCESS(window, 2, std::uint16_t),         \
+      OCTAVO_ACCESS(window, 4, std::uint32_t), OCTAVO_ACCESS(window, 8, std::uint64_t),    \
+      OCTAVO_ACCESS(window, 16, Wide)
+
+std::span<const Helper> access_helpers() {
+  static const Helper list[] = {OCTAVO_ACCESSES(generic), OCTAVO_ACCESSES(global),
+                                OCTAVO_ACCESSES(shared),  OCTAVO_ACCESSES(local),
+                                OCTAVO_HELPER(octavo_copy_local), OCTAVO_HELPER(octavo_is_space),
+                                OCTAVO_HELPER(octavo_local_base)};
+  return list;
+}
+
+}  // namespace octavo::emulator

@@ -1,0 +1,25 @@
+// Checked addresses: from what a lane names to the host memory it may touch.
+#pragma once
+
+#include "execute/warp.hpp"
+
+namespace octavo::emulator {
+
+enum class Access : std::uint8_t { read, write };
+
+// Each returns the host address of `bytes` bytes that the lane may access, or ends the launch.
+// `address` is in the space's own terms: generic and global ones are host addresses, shared and local
+// ones offsets.
+std::byte* resolve_generic(Warp& warp, int lane, std::uint64_t address, std::uint32_t bytes,
+                           std::uint32_t alignment, Access access);
+std::byte* resolve_global(Warp& warp, int lane, std::uint64_t address, std::uint32_t bytes,
+                          std::uint32_t alignment);
+std::byte* resolve_shared(Warp& warp, int lane, std::uint64_t address, std::uint32_t bytes,
+                          std::uint32_t alignment);
+std::byte* resolve_local(Warp& warp, int lane, std::uint64_t address, std::uint32_t bytes,
+                         std::uint32_t alignment);
+
+// The cached allocation that holds all of [begin, end), or nullptr.
+const Memory::Range* find_range(Warp& warp, std::uint64_t begin, std::uint64_t end);
+
+}  // namespace octavo::emulator

@@ -1,0 +1,136 @@
+// atom and red: real atomics of the host, lane by lane.
+#include <cmath>
+#include <cstring>
+
+#include "execute/access.hpp"
+#include "execute/helpers.hpp"
+#include "execute/numbers.hpp"
+
+namespace octavo::emulator {
+namespace {
+
+// An operation replaces the old value by a new one; T is the bits in memory.
+struct Add { template <typename T> static T apply(T old, T b, T) { return static_cast<T>(old + b); } };
+struct Min { template <typename T> static T apply(T old, T b, T) { return b < old ? b : old; } };
+struct Max { template <typename T> static T apply(T old, T b, T) { return b > old ? b : old; } };
+struct And { template <typename T> static T apply(T old, T b, T) { return static_cast<T>(old & b); } };
+struct Or { template <typename T> static T apply(T old, T b, T) { return static_cast<T>(old | b); } };
+struct Xor { template <typename T> static T apply(T old, T b, T) { return static_cast<T>(old ^ b); } };
+struct Exch { template <typename T> static T apply(T, T b, T) { return b; } };
+struct Cas { template <typename T> static T apply(T old, T b, T c) { return old == b ? c : old; } };
+struct Inc { template <typename T> static T apply(T old, T b, T) { return old >= b ? T{0} : static_cast<T>(old + 1); } };
+struct Dec { template <typename T> static T apply(T old, T b, T) { return old == 0 || old > b ? b : static_cast<T>(old - 1); } };
+
+struct SignedMin {
+  template <typename T> static T apply(T old, T b, T) {
+    using S = std::make_signed_t<T>;
+    return static_cast<S>(b) < static_cast<S>(old) ? b : old;
+  }
+};
+struct SignedMax {
+  template <typename T> static T apply(T old, T b, T) {
+    using S = std::make_signed_t<T>;
+    return static_cast<S>(b) > static_cast<S>(old) ? b : old;
+  }
+};
+struct AddF32 {
+  static std::uint32_t apply(std::uint32_t old, std::uint32_t b, std::uint32_t) {
+    return canonical(bits_of(float_of(old) + float_of(b)));
+  }
+};
+// In global memory, f32 addition flushes subnormals.
+struct AddF32Flush {
+  static std::uint32_t apply(std::uint32_t old, std::uint32_t b, std::uint32_t) {
+    return flush(canonical(bits_of(float_of(flush(old)) + float_of(flush(b)))));
+  }
+};
+struct AddF64 {
+  static std::uint64_t apply(std::uint64_t old, std::uint64_t b, std::uint64_t) {
+    return bits_of(double_of(old) + double_of(b));
+  }
+};
+struct AddF16x2 {
+  static std::uint32_t apply(std::uint32_t old, std::uint32_t b, std::uint32_t) {
+    const auto low = add_f16(static_cast<std::uint16_t>(old), static_cast<std::uint16_t>(b));
+    const auto high = add_f16(static_cast<std::uint16_t>(old >> 16), static_cast<std::uint16_t>(b >> 16));
+    return low | static_cast<std::uint32_t>(high) << 16;
+  }
+};
+struct AddBf16x2 {
+  static std::uint32_t apply(std::uint32_t old, std::uint32_t b, std::uint32_t) {
+    const auto low = add_bf16(static_cast<std::uint16_t>(old), static_cast<std::uint16_t>(b));
+    const auto high = add_bf16(static_cast<std::uint16_t>(old >> 16), static_cast<std::uint16_t>(b >> 16));
+    return low | static_cast<std::uint32_t>(high) << 16;
+  }
+};
+struct AddF16 {
+  static std::uint16_t apply(std::uint16_t old, std::uint16_t b, std::uint16_t) { return add_f16(old, b); }
+};
+struct AddBf16 {
+  static std::uint16_t apply(std::uint16_t old, std::uint16_t b, std::uint16_t) { return add_bf16(old, b); }
+};
+
+enum class Window : std::uint8_t { generic, global, shared };
+
+// result, b and c are [count][32]; result may be null (red); c is cas's new value. A lane's elements
+// are adjacent in memory and each is atomic by itself.
+template <Window window, typename T, typename Operation>
+void update(Warp* warp, std::uint32_t mask, const std::uint64_t* address, std::int64_t offset, T* result,
+            const T* b, const T* c, std::uint32_t count) {
+  warp->polled = warp->polled || mask != 0;
+  const auto bytes = static_cast<std::uint32_t>(sizeof(T) * count);
+  for_lanes(mask, [&](int lane) {
+    const std::uint64_t at = address[lane] + static_cast<std::uint64_t>(offset);
+    std::byte* where = window == Window::shared ? resolve_shared(*warp, lane, at, bytes, bytes)
+                       : window == Window::global
+                           ? resolve_global(*warp, lane, at, bytes, bytes)
+                           : resolve_generic(*warp, lane, at, bytes, bytes, Access::write);
+    for (std::uint32_t i = 0; i < count; ++i) {
+      T* element = reinterpret_cast<T*>(where) + i;
+      const std::uint32_t slot = i * kLanes + static_cast<std::uint32_t>(lane);
+      T old = __atomic_load_n(element, __ATOMIC_SEQ_CST), fresh;
+      do {
+        fresh = Operation::apply(old, b[slot], c == nullptr ? T{} : c[slot]);
+      } while (!__atomic_compare_exchange_n(element, &old, fresh, true, __ATOMIC_SEQ_CST,
+                                            __ATOMIC_SEQ_CST));
+      if (fresh != old) warp->advanced = true;
+      if (result != nullptr) result[slot] = old;
+    }
+  });
+}
+
+}  // namespace
+
+#define OCTAVO_ATOMIC(name, type, operation)                                                          \
+  Helper{"octavo_atom_generic_" name, reinterpret_cast<void*>(&update<Window::generic, type, operation>)}, \
+      Helper{"octavo_atom_global_" name, reinterpret_cast<void*>(&update<Window::global, type, operation>)}, \
+      Helper{"octavo_atom_shared_" name, reinterpret_cast<void*>(&update<Window::shared, type, operation>)}
+#define OCTAVO_INTEGER_ATOMICS(bits, type)                                                           \
+  OCTAVO_ATOMIC("add_" bits, type, Add), OCTAVO_ATOMIC("umin_" bits, type, Min),                     \
+      OCTAVO_ATOMIC("umax_" bits, type, Max), OCTAVO_ATOMIC("smin_" bits, type, SignedMin),          \
+      OCTAVO_ATOMIC("smax_" bits, type, SignedMax), OCTAVO_ATOMIC("and_" bits, type, And),           \
+      OCTAVO_ATOMIC("or_" bits, type, Or), OCTAVO_ATOMIC("xor_" bits, type, Xor),                    \
+      OCTAVO_ATOMIC("exch_" bits, type, Exch), OCTAVO_ATOMIC("cas_" bits, type, Cas),                \
+      OCTAVO_ATOMIC("inc_" bits, type, Inc), OCTAVO_ATOMIC("dec_" bits, type, Dec)
+
+std::span<const Helper> atomic_helpers() {
+  static const Helper list[] = {
+      OCTAVO_INTEGER_ATOMICS("32", std::uint32_t),
+      OCTAVO_INTEGER_ATOMICS("64", std::uint64_t),
+      OCTAVO_ATOMIC("cas_16", std::uint16_t, Cas),
+      OCTAVO_ATOMIC("exch_16", std::uint16_t, Exch),
+      Helper{"octavo_atom_generic_add_f32",
+             reinterpret_cast<void*>(&update<Window::generic, std::uint32_t, AddF32Flush>)},
+      Helper{"octavo_atom_global_add_f32",
+             reinterpret_cast<void*>(&update<Window::global, std::uint32_t, AddF32Flush>)},
+      Helper{"octavo_atom_shared_add_f32",
+             reinterpret_cast<void*>(&update<Window::shared, std::uint32_t, AddF32>)},
+      OCTAVO_ATOMIC("add_f64", std::uint64_t, AddF64),
+      OCTAVO_ATOMIC("add_f16", std::uint16_t, AddF16),
+      OCTAVO_ATOMIC("add_bf16", std::uint16_t, AddBf16),
+      OCTAVO_ATOMIC("add_f16x2", std::uint32_t, AddF16x2),
+      OCTAVO_ATOMIC("add_bf16x2", std::uint32_t, AddBf16x2)};
+  return list;
+}
+
+}  // namespace octavo::emulator

@@ -1,0 +1,82 @@
+// A block of threads and the launch it belongs to.
+#pragma once
+
+#include <atomic>
+#include <chrono>
+#include <cstdint>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "execute/warp.hpp"
+#include "fault.hpp"
+
+namespace octavo::emulator {
+
+// What a launch needs to know of its kernel beyond KernelInfo.
+struct KernelCode {
+  KernelFunction function = nullptr;
+  std::uint32_t frame_bytes = 0;    // of a warp
+  std::uint32_t dynamic_offset = 0;  // where dynamic shared memory begins
+};
+
+struct Launch {
+  const KernelInfo* info;
+  KernelCode code;
+  LaunchShape shape;
+  const std::byte* parameters;
+  const std::uint64_t* symbols;
+  const Memory* memory;
+  const DeviceModel* device;
+  std::string_view ptx;  // whose lines faults quote
+  std::uint64_t id;
+
+  std::uint64_t blocks() const {
+    return std::uint64_t{shape.grid.x} * shape.grid.y * shape.grid.z;
+  }
+  std::uint32_t threads() const { return shape.block.x * shape.block.y * shape.block.z; }
+  std::uint32_t shared_bytes() const { return code.dynamic_offset + shape.dynamic_shared_bytes; }
+
+  // --- shared by the host threads that run it
+  std::atomic<std::uint64_t> next_block{0};
+  std::atomic<std::uint64_t> first_fault{~std::uint64_t{0}};  // the lowest block that has faulted
+  std::atomic<std::int64_t> last_progress{0};  // steady-clock nanoseconds
+  std::int64_t deadline = 0;
+  std::mutex fault_mutex;
+  std::optional<Fault> fault;  // of block first_fault
+
+  void record(std::uint64_t block, const Fault& what);
+};
+
+struct Barrier {
+  std::uint32_t expected = 0;  // threads that complete it; 0: every warp that has not exited
+  std::uint32_t threads = 0;   // arrived so far
+  std::uint32_t warps = 0;
+  std::uint32_t count = 0, all = 1, any = 0;  // of bar.red's predicates
+};
+
+constexpr int kBarriers = 16;
+
+struct Block {
+  Launch* launch;
+  std::uint64_t number;  // in the grid, x fastest
+  std::uint32_t index[3];
+  std::byte* shared;
+  std::vector<Warp*> warps;
+  std::uint32_t live_warps = 0;
+  Barrier barriers[kBarriers];
+  std::optional<Fault> fault;
+};
+
+// The line of PTX with this number, without its indentation and comment.
+std::string_view ptx_line(std::string_view ptx, int line);
+
+// Completes the barrier if all it waits for have arrived.
+void try_complete(Block& block, std::uint32_t barrier);
+
+// Runs the launch's grid on `threads` host threads; the fault, if any, is then in the launch.
+void run_grid(Launch& launch, unsigned threads);
+
+}  // namespace octavo::emulator

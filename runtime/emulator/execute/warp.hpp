@@ -1,0 +1,100 @@
+// A warp as compiled kernels and the functions they call see it.
+#pragma once
+
+#include <boost/context/detail/fcontext.hpp>
+#include <cstddef>
+#include <cstdint>
+#include <vector>
+
+#include "execute/program.hpp"
+
+namespace octavo::emulator {
+
+constexpr int kLanes = 32;
+constexpr std::uint32_t kAllLanes = 0xFFFFFFFFu;
+// A lane that has exited waits for this block, which does not exist.
+constexpr std::uint32_t kExited = 0xFFFFFFFFu;
+
+struct Block;
+
+// cp.async of one instruction, waiting for its group's wait.
+struct PendingCopy {
+  std::uint32_t mask;
+  std::uint32_t bytes;
+  std::uint32_t group[kLanes];  // of each lane: the number of groups it had committed before
+  std::uint32_t source_bytes[kLanes];
+  std::byte* to[kLanes];
+  const std::byte* from[kLanes];
+};
+
+enum class WarpState : std::uint8_t { ready, waiting, done };
+
+struct alignas(64) Warp {
+  // Compiled kernels know what follows by its offsets.
+  std::uint32_t mask_lanes[kLanes];  // ~0 for the lanes that run, 0 for the others
+  std::uint32_t next[kLanes];        // the basic block that each lane waits for
+  std::uint32_t tid[3][kLanes];
+  std::uint32_t mask;                // the lanes that run
+  std::uint32_t live;                // the lanes that have not exited
+  std::int32_t budget;               // back-edges left before the warp yields
+  std::int32_t line;                 // PTX line of the instruction under way
+  std::uint32_t ctaid[3], ntid[3], nctaid[3];
+  std::uint32_t warpid, nwarpid, smid, nsmid;
+  std::uint32_t dynamic_shared_bytes, total_shared_bytes;
+  std::uint64_t gridid;
+  const std::byte* parameters;
+  const std::uint64_t* symbols;  // addresses of the module's variables, by number
+  std::byte* shared;
+
+  // The rest is for C++ alone.
+  std::uint32_t parked;      // lanes held at a warp-synchronous instruction for others to arrive
+  std::uint32_t last_block;  // that dispatch chose
+  std::uint32_t stuck;       // dispatches since lanes were first found all parked
+  WarpState state;
+  bool polled;    // since the last yield, it has read what another thread may write
+  bool advanced;  // since the last yield, it has written something
+  std::byte* frame;
+  std::byte* local;
+  std::uint32_t local_bytes;      // of a lane
+  std::uint32_t parameter_bytes;
+  Block* block;
+  Memory::Range ranges[4];        // the allocations last accessed, good in `generation`
+  std::uint64_t generation;
+  std::uint32_t next_range;       // to be replaced
+  std::uint32_t barrier;          // that it waits for
+  std::uint32_t barrier_result[4];  // of bar.red, by reduction
+  std::uint32_t committed_groups[kLanes];
+  std::vector<PendingCopy>* copies;
+  boost::context::detail::fcontext_t context;    // of the warp, while it does not run
+  boost::context::detail::fcontext_t scheduler;  // of the thread that runs it
+};
+
+// What a compiled kernel is: runs the warp from its first instruction until its last lane exits.
+using KernelFunction = void (*)(Warp* warp, std::byte* frame);
+
+// --- For the functions that kernels call. None of them lets an exception out: it would have to
+// --- cross compiled frames.
+
+// Gives the other warps a turn; returns when this one is resumed.
+void yield(Warp& warp);
+
+// Ends the launch with this fault at the warp's current line, and never returns.
+[[noreturn]] void fault(Warp& warp, CUresult code, int lane, const char* format, ...)
+    __attribute__((format(printf, 4, 5)));
+
+template <typename F>
+void for_lanes(std::uint32_t mask, F&& body) {
+  for (; mask != 0; mask &= mask - 1) body(__builtin_ctz(mask));
+}
+
+// A function that compiled kernels call by name.
+struct Helper {
+  const char* name;
+  void* function;
+};
+#define OCTAVO_HELPER(name) ::octavo::emulator::Helper{#name, reinterpret_cast<void*>(&name)}
+
+// Every function that compiled kernels may call, one list a file.
+std::vector<Helper> all_helpers();
+
+}  // namespace octavo::emulator

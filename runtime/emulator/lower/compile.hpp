@@ -1,0 +1,42 @@
+// A kernel's graph -> host code.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+
+#include "lower/graph.hpp"
+
+namespace octavo::emulator::lower {
+
+// What a compiled kernel says of itself; it lies in the object beside the code.
+struct KernelSummary {
+  std::uint32_t frame_bytes, local_bytes, static_shared_bytes, dynamic_offset, registers;
+};
+
+// The host's processor and its features: code compiled for one does not run on every other.
+std::string host_name();
+
+// The kernel as a relocatable object. Throws Fault for an instruction that cannot be lowered.
+std::string compile_kernel(const ptx::Module& module, const ptx::Function& kernel, int compute_capability);
+
+// An object linked into this process.
+class LoadedKernel {
+ public:
+  // Throws Fault if the object is not one that compile_kernel made.
+  explicit LoadedKernel(const std::string& object);
+  ~LoadedKernel();
+  LoadedKernel(const LoadedKernel&) = delete;
+  LoadedKernel& operator=(const LoadedKernel&) = delete;
+
+  void* function() const { return function_; }
+  const KernelSummary& summary() const { return summary_; }
+
+ private:
+  struct Linker;
+  std::unique_ptr<Linker> linker_;
+  void* function_ = nullptr;
+  KernelSummary summary_{};
+};
+
+}  // namespace octavo::emulator::lower

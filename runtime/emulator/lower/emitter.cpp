@@ -1,0 +1,295 @@
+#include "lower/emitter.hpp"
+
+#include <cstddef>
+
+#include "execute/warp.hpp"
+#include "lower/special_registers.hpp"
+
+namespace octavo::emulator::lower {
+
+using ptx::Operand;
+using ptx::Type;
+
+bool is_float(Type type) {
+  return type == Type::f16 || type == Type::bf16 || type == Type::f32 || type == Type::f64;
+}
+
+bool is_signed(Type type) {
+  return type == Type::s8 || type == Type::s16 || type == Type::s32 || type == Type::s64;
+}
+
+unsigned bits_of(Type type) {
+  return type == Type::pred ? 32 : static_cast<unsigned>(ptx::bytes_of(type)) * 8;
+}
+
+Emitter::Emitter(llvm::Module& module, const Graph& graph, int compute_capability)
+    : module_(module), graph_(graph), compute_capability_(compute_capability), ir_(module.getContext()) {}
+
+std::uint32_t Emitter::frame_bytes() const { return graph_.slot_bytes + scratch_bytes_; }
+
+llvm::FixedVectorType* Emitter::lanes(unsigned bits) const {
+  return llvm::FixedVectorType::get(llvm::Type::getIntNTy(module_.getContext(), bits), kLanes);
+}
+
+llvm::FixedVectorType* Emitter::floats(Type type) const {
+  auto& context = module_.getContext();
+  llvm::Type* element = type == Type::f64   ? llvm::Type::getDoubleTy(context)
+                        : type == Type::f16 ? llvm::Type::getHalfTy(context)
+                                            : llvm::Type::getFloatTy(context);
+  return llvm::FixedVectorType::get(element, kLanes);
+}
+
+Emitter::Value* Emitter::splat(std::uint64_t value, unsigned bits) const {
+  return llvm::ConstantInt::get(lanes(bits), llvm::APInt(bits, bits < 64 ? value & ((1ull << bits) - 1) : value));
+}
+
+Emitter::Value* Emitter::splat(Value* scalar) { return ir_.CreateVectorSplat(kLanes, scalar); }
+
+Emitter::Value* Emitter::null() { return llvm::ConstantPointerNull::get(ir_.getPtrTy()); }
+
+// --- operands
+
+Emitter::Value* Emitter::read_register(ptx::RegisterId reg) {
+  Value*& value = values_[reg];
+  if (value != nullptr) return value;
+  known_.push_back(reg);
+  const unsigned bits = bits_of(graph_.registers[reg].type);
+  // A register that no path has written reads as ones, as the frame does at first.
+  if (graph_.slots[reg] == kNoSlot) return value = splat(~std::uint64_t{0}, bits);
+  Value* slot = ir_.CreateConstInBoundsGEP1_64(ir_.getInt8Ty(), frame_, graph_.slots[reg]);
+  return value = ir_.CreateAlignedLoad(lanes(bits), slot, llvm::Align(32));
+}
+
+Emitter::Value* Emitter::immediate(const Operand& operand, unsigned bits) {
+  std::uint64_t value = operand.bits;
+  if (operand.float_bits == 64 && bits == 32) {
+    value = std::bit_cast<std::uint32_t>(static_cast<float>(std::bit_cast<double>(value)));
+  } else if (operand.float_bits == 32 && bits == 64) {
+    value = std::bit_cast<std::uint64_t>(
+        static_cast<double>(std::bit_cast<float>(static_cast<std::uint32_t>(value))));
+  } else if (operand.float_bits > bits) {
+    reject(instruction(), "a floating-point literal where none can be");
+  }
+  if (bits == 128) {
+    return llvm::ConstantInt::get(lanes(128), llvm::APInt(128, value));
+  }
+  return splat(value, bits);
+}
+
+Emitter::Value* Emitter::special(const Operand& operand, unsigned& bits) {
+  Value* value = read_special_register(*this, operand.text);
+  if (value == nullptr) refuse(instruction(), "special register " + operand.text + " is not supported");
+  bits = value->getType()->getScalarSizeInBits();
+  return value;
+}
+
+Emitter::Value* Emitter::source(const Operand& operand, unsigned bits, bool wider) {
+  Value* value = nullptr;
+  unsigned has = bits;
+  switch (operand.kind) {
+    case Operand::Kind::reg:
+      if (graph_.registers[operand.reg].type == Type::pred) {
+        reject(instruction(), "predicate " + graph_.registers[operand.reg].name + " where a value must be");
+      }
+      value = read_register(operand.reg);
+      has = value->getType()->getScalarSizeInBits();
+      if (has < bits || (has > bits && !wider)) {
+        reject(instruction(), graph_.registers[operand.reg].name + " has " + std::to_string(has) +
+                                  " bits, not " + std::to_string(bits));
+      }
+      break;
+    case Operand::Kind::immediate: return immediate(operand, bits);
+    case Operand::Kind::special: value = special(operand, has); break;
+    case Operand::Kind::symbol: value = symbol_address(operand); has = 64; break;
+    default: reject(instruction(), "an operand of this kind cannot be here");
+  }
+  return has == bits ? value : ir_.CreateZExtOrTrunc(value, lanes(bits));
+}
+
+Emitter::Value* Emitter::source(std::size_t i, unsigned bits, bool wider) {
+  return source(instruction().operands[i], bits, wider);
+}
+
+Emitter::Value* Emitter::source_float(std::size_t i, Type type) {
+  return as_float(source(i, bits_of(type)), type);
+}
+
+Emitter::Value* Emitter::source_predicate(const Operand& operand) {
+  if (operand.kind == Operand::Kind::immediate) return splat(operand.bits != 0 ? ~0ull : 0, 32);
+  if (operand.kind != Operand::Kind::reg || graph_.registers[operand.reg].type != Type::pred) {
+    reject(instruction(), "a predicate must be here");
+  }
+  Value* value = read_register(operand.reg);
+  return operand.negated ? ir_.CreateNot(value) : value;
+}
+
+Emitter::Value* Emitter::as_float(Value* bits, Type type) {
+  if (type == Type::bf16) {
+    return ir_.CreateBitCast(ir_.CreateShl(ir_.CreateZExt(bits, lanes(32)), splat(16, 32)),
+                             floats(Type::f32));
+  }
+  return ir_.CreateBitCast(bits, floats(type));
+}
+
+Emitter::Value* Emitter::as_bits(Value* value) {
+  llvm::Type* type = value->getType();
+  if (!type->isFPOrFPVectorTy()) return value;
+  return ir_.CreateBitCast(value, lanes(type->getScalarSizeInBits()));
+}
+
+void Emitter::write_register(ptx::RegisterId reg, Value* value) {
+  if (instruction().guarded) {
+    Operand guard;
+    guard.kind = Operand::Kind::reg;
+    guard.reg = instruction().guard;
+    guard.negated = instruction().guard_negated;
+    value = ir_.CreateSelect(condition(source_predicate(guard)), value, read_register(reg));
+  }
+  if (values_[reg] == nullptr) known_.push_back(reg);
+  values_[reg] = value;
+  if (!is_written_[reg]) {
+    is_written_[reg] = true;
+    written_.push_back(reg);
+  }
+}
+
+void Emitter::write(const Operand& operand, Value* value, bool sign_extend) {
+  if (operand.kind == Operand::Kind::sink) return;
+  if (operand.kind != Operand::Kind::reg) reject(instruction(), "the destination must be a register");
+  value = as_bits(value);
+  const ptx::Register& reg = graph_.registers[operand.reg];
+  const unsigned has = value->getType()->getScalarSizeInBits(), wants = bits_of(reg.type);
+  if (has > wants) {
+    reject(instruction(), reg.name + " has " + std::to_string(wants) + " bits, not " + std::to_string(has));
+  }
+  if (has < wants) {
+    value = sign_extend ? ir_.CreateSExt(value, lanes(wants)) : ir_.CreateZExt(value, lanes(wants));
+  }
+  write_register(operand.reg, value);
+}
+
+void Emitter::write(std::size_t i, Value* value, bool sign_extend) {
+  write(instruction().operands[i], value, sign_extend);
+}
+
+// --- masks
+
+Emitter::Value* Emitter::condition(Value* predicate) {
+  return ir_.CreateICmpSLT(predicate, llvm::Constant::getNullValue(predicate->getType()));
+}
+
+Emitter::Value* Emitter::predicate(Value* condition) { return ir_.CreateSExt(condition, lanes(32)); }
+
+Emitter::Value* Emitter::ballot(Value* predicate) {
+  return ir_.CreateBitCast(condition(predicate), ir_.getInt32Ty());
+}
+
+Emitter::Value* Emitter::mask_lanes() {
+  if (mask_lanes_ == nullptr) mask_lanes_ = load_member(lanes(32), offsetof(Warp, mask_lanes));
+  return mask_lanes_;
+}
+
+Emitter::Value* Emitter::mask() {
+  if (mask_ == nullptr) mask_ = load_member(ir_.getInt32Ty(), offsetof(Warp, mask));
+  if (step_ == nullptr || !instruction().guarded) return mask_;
+  Operand guard;
+  guard.kind = Operand::Kind::reg;
+  guard.reg = instruction().guard;
+  guard.negated = instruction().guard_negated;
+  return ir_.CreateAnd(mask_, ballot(source_predicate(guard)));
+}
+
+Emitter::Value* Emitter::member(std::size_t offset) {
+  return ir_.CreateConstInBoundsGEP1_64(ir_.getInt8Ty(), warp_, offset);
+}
+
+llvm::Value* Emitter::load_member(llvm::Type* type, std::size_t offset) {
+  const llvm::Align align(type->isVectorTy() ? 32 : module_.getDataLayout().getABITypeAlign(type).value());
+  return ir_.CreateAlignedLoad(type, member(offset), align);
+}
+
+// --- addresses
+
+Emitter::Value* Emitter::symbol_address(const Operand& operand) {
+  const Place* place = graph_.find_place(step_->function, operand.text);
+  if (place == nullptr) refuse(instruction(), "the address of " + operand.text + " cannot be taken");
+  const auto offset = static_cast<std::uint64_t>(operand.kind == Operand::Kind::address ? 0 : operand.offset);
+  switch (place->kind) {
+    case Place::Kind::shared:
+    case Place::Kind::local: return splat(place->offset + offset, 64);
+    case Place::Kind::parameter: {
+      Value* base = load_member(ir_.getInt64Ty(), offsetof(Warp, parameters));
+      return splat(ir_.CreateAdd(base, ir_.getInt64(place->offset + offset)));
+    }
+    case Place::Kind::symbol: break;
+  }
+  Value* table = load_member(ir_.getPtrTy(), offsetof(Warp, symbols));
+  Value* entry = ir_.CreateConstInBoundsGEP1_64(ir_.getInt64Ty(), table, place->offset);
+  return splat(ir_.CreateAdd(ir_.CreateLoad(ir_.getInt64Ty(), entry), ir_.getInt64(offset)));
+}
+
+Emitter::Value* Emitter::address(const Operand& operand) {
+  if (operand.kind != Operand::Kind::address) reject(instruction(), "an address must be here");
+  if (!operand.elements.empty()) refuse(instruction(), "tensor coordinates are not supported");
+  if (!operand.has_reg) {
+    return operand.text.empty() ? splat(0, 64) : symbol_address(operand);
+  }
+  Value* base = read_register(operand.reg);
+  const unsigned bits = base->getType()->getScalarSizeInBits();
+  if (graph_.registers[operand.reg].type == Type::pred || bits < 32 || bits > 64) {
+    reject(instruction(), graph_.registers[operand.reg].name + " cannot hold an address");
+  }
+  return bits == 64 ? base : ir_.CreateZExt(base, lanes(64));
+}
+
+// --- calls
+
+Emitter::Value* Emitter::scratch(std::uint32_t bytes) {
+  const std::uint32_t offset = graph_.slot_bytes + scratch_used_;
+  scratch_used_ += (bytes + 63) / 64 * 64;
+  scratch_bytes_ = std::max(scratch_bytes_, scratch_used_);
+  return ir_.CreateConstInBoundsGEP1_64(ir_.getInt8Ty(), frame_, offset);
+}
+
+Emitter::Value* Emitter::room(unsigned bits, unsigned count) {
+  return scratch(count * kLanes * bits / 8);
+}
+
+Emitter::Value* Emitter::spill(std::span<Value* const> values) {
+  const unsigned bytes = kLanes * values[0]->getType()->getScalarSizeInBits() / 8;
+  Value* memory = scratch(bytes * static_cast<unsigned>(values.size()));
+  for (std::size_t i = 0; i < values.size(); ++i) {
+    ir_.CreateAlignedStore(values[i], ir_.CreateConstInBoundsGEP1_64(ir_.getInt8Ty(), memory, bytes * i),
+                           llvm::Align(32));
+  }
+  return memory;
+}
+
+Emitter::Value* Emitter::fetch(Value* room, unsigned bits, unsigned index) {
+  Value* at = ir_.CreateConstInBoundsGEP1_64(ir_.getInt8Ty(), room, kLanes * bits / 8 * index);
+  return ir_.CreateAlignedLoad(lanes(bits), at, llvm::Align(32));
+}
+
+llvm::FunctionCallee Emitter::callee(llvm::StringRef name, llvm::Type* result,
+                                     std::initializer_list<Value*> arguments) {
+  std::vector<llvm::Type*> types;
+  for (const Value* argument : arguments) types.push_back(argument->getType());
+  auto function = module_.getOrInsertFunction(name, llvm::FunctionType::get(result, types, false));
+  llvm::cast<llvm::Function>(function.getCallee())->setDoesNotThrow();
+  return function;
+}
+
+Emitter::Value* Emitter::call(llvm::StringRef name, llvm::Type* result,
+                              std::initializer_list<Value*> arguments) {
+  return ir_.CreateCall(callee(name, result, arguments), llvm::ArrayRef<Value*>(arguments.begin(), arguments.size()));
+}
+
+void Emitter::call(llvm::StringRef name, std::initializer_list<Value*> arguments) {
+  call(name, ir_.getVoidTy(), arguments);
+}
+
+void Emitter::mark_line() {
+  ir_.CreateStore(ir_.getInt32(static_cast<std::uint32_t>(instruction().line)), member(offsetof(Warp, line)));
+}
+
+}  // namespace octavo::emulator::lower

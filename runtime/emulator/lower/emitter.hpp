@@ -1,0 +1,133 @@
+// Writes a kernel's LLVM IR, one basic block after another.
+//
+// A register's value is a vector of 32 lanes: <32 x iN> of the register's width, floats by their bits,
+// predicates as i32 lanes of 0 or ~0 (AVX2 has no mask registers). Inside a block values are SSA;
+// those that outlive it are stored to the warp's frame at its end, in the lanes that run.
+#pragma once
+
+#include <llvm/IR/IRBuilder.h>
+#include <llvm/IR/Module.h>
+
+#include <span>
+#include <string>
+#include <vector>
+
+#include "lower/graph.hpp"
+
+namespace octavo::emulator::lower {
+
+constexpr unsigned kLanes = 32;
+
+bool is_float(ptx::Type type);   // f16, bf16 and wider; not packed pairs
+bool is_signed(ptx::Type type);  // s8 to s64
+unsigned bits_of(ptx::Type type);
+
+class Emitter {
+ public:
+  // Emits `void <kernel name>(Warp*, frame)`; compute_capability is of the emulated device.
+  Emitter(llvm::Module& module, const Graph& graph, int compute_capability);
+  void emit(const std::string& symbol);
+
+  // Of the whole frame: slots, then scratch memory for the functions that are called.
+  std::uint32_t frame_bytes() const;
+
+  // --- what instructions are lowered with
+
+  using Value = llvm::Value;
+  llvm::IRBuilder<>& ir() { return ir_; }
+  int compute_capability() const { return compute_capability_; }
+  const Graph& graph() const { return graph_; }
+
+  llvm::FixedVectorType* lanes(unsigned bits) const;  // <32 x i bits>
+  llvm::FixedVectorType* floats(ptx::Type type) const;
+  Value* splat(std::uint64_t value, unsigned bits) const;
+  Value* splat(Value* scalar);
+
+  // A source operand's value as <32 x i bits>; its register must be as wide, or with `wider` at least.
+  Value* source(const ptx::Operand& operand, unsigned bits, bool wider = false);
+  Value* source(std::size_t i, unsigned bits, bool wider = false);
+  // As floats of f16, f32 or f64. bf16 comes as f32, which holds it exactly.
+  Value* source_float(std::size_t i, ptx::Type type);
+  Value* source_predicate(const ptx::Operand& operand);  // i32 lanes, a "!" applied
+  // Writes a destination, in the lanes that the guard lets through. Integers narrower than the
+  // register are extended; floats are written as their bits.
+  void write(const ptx::Operand& operand, Value* value, bool sign_extend = false);
+  void write(std::size_t i, Value* value, bool sign_extend = false);
+  void write_register(ptx::RegisterId reg, Value* value);
+
+  Value* as_float(Value* bits, ptx::Type type);
+  Value* as_bits(Value* value);
+
+  Value* condition(Value* predicate);  // <32 x i1>
+  Value* predicate(Value* condition);  // and back
+  Value* ballot(Value* predicate);     // i32, one bit a lane
+  Value* mask();                       // i32: the lanes that run, of this instruction's guard too
+  Value* mask_lanes();                 // of the block, as a predicate
+
+  // The address of an address operand's base (without its offset) as <32 x i64>.
+  Value* address(const ptx::Operand& operand);
+  Value* symbol_address(const ptx::Operand& operand);  // likewise, of the name it holds
+  ptx::Instruction const& instruction() const { return step_->instruction; }
+  const Step& step() const { return *step_; }
+
+  // Scratch memory for a function's arguments: values one after another, or room for results.
+  Value* spill(std::span<Value* const> values);
+  Value* spill(Value* value) { return spill(std::span<Value* const>(&value, 1)); }
+  Value* room(unsigned bits, unsigned count = 1);
+  Value* fetch(Value* room, unsigned bits, unsigned index = 0);  // the index-th vector in it
+  Value* call(llvm::StringRef name, llvm::Type* result, std::initializer_list<Value*> arguments);
+  void call(llvm::StringRef name, std::initializer_list<Value*> arguments);
+  Value* warp() const { return warp_; }
+  Value* number(std::uint32_t value) { return ir_.getInt32(value); }
+  Value* number64(std::int64_t value) { return ir_.getInt64(static_cast<std::uint64_t>(value)); }
+  Value* null();
+  // Tells the functions called next, for their messages, which line this is.
+  void mark_line();
+  Value* member(std::size_t offset);  // pointer into the Warp
+  llvm::Value* load_member(llvm::Type* type, std::size_t offset);
+
+  // --- control flow, for instructions that end a block
+  void jump(std::uint32_t block);                                          // every running lane
+  void branch(Value* taken, std::uint32_t target, std::uint32_t otherwise);  // taken: a predicate
+  void dispatch();           // lanes have been told where to go on; the lowest such block is next
+  void set_next(Value* blocks);  // <32 x i32>, for the running lanes
+  void leave();              // the running lanes exit
+  void store_live();         // before any of these
+  std::uint32_t block() const { return block_; }
+
+ private:
+  Value* read_register(ptx::RegisterId reg);
+  Value* special(const ptx::Operand& operand, unsigned& bits);
+  Value* immediate(const ptx::Operand& operand, unsigned bits);
+  void emit_block(std::uint32_t block);
+  void emit_entry_check(const BasicBlock& block);
+  llvm::FunctionCallee callee(llvm::StringRef name, llvm::Type* result,
+                              std::initializer_list<Value*> arguments);
+  Value* scratch(std::uint32_t bytes);
+  bool converged() const { return graph_.blocks[block_].all_lanes; }
+  void jump_converged(std::uint32_t target);  // spends the budget of a back-edge first
+  Value* is_converged();                      // i1: every live lane runs
+
+  llvm::Module& module_;
+  const Graph& graph_;
+  int compute_capability_;
+  llvm::IRBuilder<> ir_;
+  llvm::Function* function_ = nullptr;
+  Value* warp_ = nullptr;
+  Value* frame_ = nullptr;
+  std::vector<llvm::BasicBlock*> blocks_;
+  llvm::BasicBlock* dispatch_ = nullptr;
+  llvm::BasicBlock* exit_ = nullptr;
+
+  // Of the block and instruction under way.
+  std::uint32_t block_ = 0;
+  const Step* step_ = nullptr;
+  std::vector<Value*> values_;  // of registers, where known
+  std::vector<ptx::RegisterId> known_, written_;
+  std::vector<bool> is_written_;
+  Value* mask_lanes_ = nullptr;
+  Value* mask_ = nullptr;
+  std::uint32_t scratch_used_ = 0, scratch_bytes_ = 0;
+};
+
+}  // namespace octavo::emulator::lower

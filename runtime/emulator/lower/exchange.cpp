@@ -1,0 +1,217 @@
+// What the lanes of a warp do together: shuffles, votes, matrices.
+#include <llvm/IR/Constants.h>
+
+#include <cstddef>
+
+#include "execute/warp.hpp"
+#include "lower/families.hpp"
+#include "lower/emitter.hpp"
+#include "tensor_core/mma.hpp"
+
+namespace octavo::emulator::lower {
+namespace {
+
+using llvm::Value;
+using ptx::Operand;
+using ptx::Type;
+
+// The modifier of this list that the instruction has.
+std::string which(Emitter& e, std::initializer_list<const char*> names) {
+  for (const char* name : names) {
+    if (e.instruction().has(name)) return name;
+  }
+  reject(e.instruction(), "lacks its mode");
+}
+
+}  // namespace
+
+void lower_shfl(Emitter& e, const Step&) {
+  const std::size_t a = e.instruction().pair ? 2 : 1;
+  Value* result = e.room(32);
+  Value* in_range = e.room(32);
+  e.call("octavo_shfl_" + which(e, {"up", "down", "bfly", "idx"}),
+         {result, in_range, e.spill(e.source(a, 32)), e.spill(e.source(a + 1, 32)), e.spill(e.source(a + 2, 32))});
+  e.write(0u, e.fetch(result, 32));
+  if (e.instruction().pair) e.write(1, e.fetch(in_range, 32));
+}
+
+void lower_vote(Emitter& e, const Step&) {
+  auto& ir = e.ir();
+  Value* ballot = e.room(32);
+  Value* group = e.room(32);
+  Value* bits = e.ballot(e.source_predicate(e.instruction().operands[1]));
+  e.call("octavo_vote", {e.warp(), ballot, group, bits, e.spill(e.source(2, 32))});
+  Value* set = e.fetch(ballot, 32);
+  Value* all = e.fetch(group, 32);
+  const std::string mode = which(e, {"ballot", "all", "any", "uni"});
+  if (mode == "ballot") return e.write(0u, set);
+  Value* is_all = ir.CreateICmpEQ(set, all);
+  Value* is_none = ir.CreateICmpEQ(set, e.splat(0, 32));
+  e.write(0u, e.predicate(mode == "all"   ? is_all
+                          : mode == "any" ? ir.CreateNot(is_none)
+                                          : ir.CreateOr(is_all, is_none)));
+}
+
+void lower_match(Emitter& e, const Step&) {
+  const bool all = e.instruction().has("all");
+  const std::size_t a = e.instruction().pair ? 2 : 1;
+  const unsigned bits = bits_of(e.instruction().type());
+  const std::string suffix = bits == 64 ? "64" : "32";
+  Value* result = e.room(32);
+  Value* value = e.spill(e.source(a, bits));
+  Value* members = e.spill(e.source(a + 1, 32));
+  if (all) {
+    Value* same = e.room(32);
+    e.call("octavo_match_all_" + suffix, {e.warp(), result, same, value, members});
+    if (e.instruction().pair) e.write(1, e.fetch(same, 32));
+  } else {
+    e.call("octavo_match_any_" + suffix, {e.warp(), result, value, members});
+  }
+  e.write(0u, e.fetch(result, 32));
+}
+
+void lower_redux(Emitter& e, const Step&) {
+  std::string operation = which(e, {"add", "min", "max", "and", "or", "xor"});
+  if (operation == "min" || operation == "max") {
+    operation = (is_signed(e.instruction().type()) ? "s" : "u") + operation;
+  }
+  Value* result = e.room(32);
+  e.call("octavo_redux_" + operation, {e.warp(), result, e.spill(e.source(1, 32)), e.spill(e.source(2, 32))});
+  e.write(0u, e.fetch(result, 32));
+}
+
+void lower_elect(Emitter& e, const Step&) {
+  if (!e.instruction().pair) reject(e.instruction(), "needs a predicate for its second destination");
+  Value* leader = e.room(32);
+  Value* elected = e.room(32);
+  e.call("octavo_elect", {e.warp(), leader, elected, e.spill(e.source(2, 32))});
+  e.write(0u, e.fetch(leader, 32));
+  e.write(1, e.fetch(elected, 32));
+}
+
+void lower_activemask(Emitter& e, const Step&) {
+  e.write(0u, e.splat(e.load_member(e.ir().getInt32Ty(), offsetof(Warp, mask))));
+}
+
+namespace {
+
+using tensor_core::Accumulator;
+using tensor_core::Element;
+
+Element element(Emitter& e, Type type) {
+  switch (type) {
+    case Type::f16: return Element::f16;
+    case Type::bf16: return Element::bf16;
+    case Type::tf32: return Element::tf32;
+    case Type::e4m3: return Element::e4m3;
+    case Type::e5m2: return Element::e5m2;
+    case Type::s8: return Element::s8;
+    case Type::u8: return Element::u8;
+    default: refuse(e.instruction(), "this matrix element type is not supported");
+  }
+}
+
+// A fragment's registers as 32-bit vectors; f32 and b32 alike.
+std::vector<Value*> fragment(Emitter& e, const Operand& operand, int registers) {
+  const bool vector = operand.kind == Operand::Kind::vector;
+  const auto elements = vector ? std::span<const Operand>(operand.elements) : std::span<const Operand>(&operand, 1);
+  if (static_cast<int>(elements.size()) != registers) {
+    reject(e.instruction(), "a fragment has " + std::to_string(elements.size()) + " registers, not " +
+                                std::to_string(registers));
+  }
+  std::vector<Value*> values;
+  for (const Operand& part : elements) values.push_back(e.source(part, 32));
+  return values;
+}
+
+tensor_core::MmaShape shape_of(Emitter& e) {
+  tensor_core::MmaShape shape{};
+  shape.compute_capability = e.compute_capability();
+  for (const auto& modifier : e.instruction().modifiers) {
+    int m = 0, n = 0, k = 0;
+    if (std::sscanf(modifier.c_str(), "m%dn%dk%d", &m, &n, &k) == 3) {
+      shape.m = m, shape.n = n, shape.k = k;
+    }
+  }
+  const auto& instruction = e.instruction();
+  const Type d = instruction.type(0), c = instruction.type(3);
+  if (d != c) refuse(instruction, "d and c of different types are not supported");
+  shape.a = element(e, instruction.type(1));
+  shape.b = element(e, instruction.type(2));
+  if (d == Type::f32) shape.accumulator = Accumulator::f32;
+  else if (d == Type::f16) shape.accumulator = Accumulator::f16;
+  else if (d == Type::s32) shape.accumulator = Accumulator::s32;
+  else refuse(instruction, "this accumulator type is not supported");
+  return shape;
+}
+
+}  // namespace
+
+void lower_mma(Emitter& e, const Step&) {
+  const tensor_core::Mma* mma = tensor_core::find_mma(shape_of(e));
+  if (mma == nullptr) refuse(e.instruction(), "the emulated device has no such matrix instruction");
+  if (e.instruction().has("satfinite") && mma->shape.accumulator == Accumulator::s32) {
+    refuse(e.instruction(), "modifier .satfinite is not supported");
+  }
+  const auto& operands = e.instruction().operands;
+  Value* a = e.spill(fragment(e, operands[1], mma->a_registers));
+  Value* b = e.spill(fragment(e, operands[2], mma->b_registers));
+  Value* c = e.spill(fragment(e, operands[3], mma->c_registers));
+  const Operand& d = operands[0];
+  if (d.kind != Operand::Kind::vector || static_cast<int>(d.elements.size()) != mma->c_registers) {
+    reject(e.instruction(), "the destination has " + std::to_string(mma->c_registers) + " registers");
+  }
+  e.call(llvm::StringRef(mma->symbol.data(), mma->symbol.size()), {c, a, b, c});
+  for (unsigned i = 0; i < d.elements.size(); ++i) e.write(d.elements[i], e.fetch(c, 32, i));
+}
+
+namespace {
+
+unsigned matrices(Emitter& e) {
+  const std::string count = which(e, {"x1", "x2", "x4"});
+  return static_cast<unsigned>(count[1] - '0');
+}
+
+Value* is_generic(Emitter& e) {
+  return e.number(e.instruction().has("shared") || e.instruction().has("shared::cta") ? 0 : 1);
+}
+
+std::span<const Operand> matrix_registers(Emitter& e, const Operand& operand, unsigned count) {
+  const bool vector = operand.kind == Operand::Kind::vector;
+  const auto parts = vector ? std::span<const Operand>(operand.elements) : std::span<const Operand>(&operand, 1);
+  if (parts.size() != count) reject(e.instruction(), "needs a register for each matrix");
+  return parts;
+}
+
+}  // namespace
+
+void lower_ldmatrix(Emitter& e, const Step&) {
+  const unsigned count = matrices(e);
+  const Operand& from = e.instruction().operands[1];
+  const auto to = matrix_registers(e, e.instruction().operands[0], count);
+  Value* result = e.room(32, count);
+  e.mark_line();
+  e.call("octavo_ldmatrix", {e.warp(), result, e.spill(e.address(from)), e.number64(from.offset), e.number(count),
+                             e.number(e.instruction().has("trans") ? 1 : 0), is_generic(e)});
+  for (unsigned i = 0; i < count; ++i) e.write(to[i], e.fetch(result, 32, i));
+}
+
+void lower_stmatrix(Emitter& e, const Step&) {
+  const unsigned count = matrices(e);
+  const Operand& to = e.instruction().operands[0];
+  std::vector<Value*> values;
+  for (const Operand& part : matrix_registers(e, e.instruction().operands[1], count)) {
+    values.push_back(e.source(part, 32));
+  }
+  e.mark_line();
+  e.call("octavo_stmatrix", {e.warp(), e.spill(values), e.spill(e.address(to)), e.number64(to.offset),
+                             e.number(count), e.number(e.instruction().has("trans") ? 1 : 0), is_generic(e)});
+}
+
+void lower_movmatrix(Emitter& e, const Step&) {
+  Value* result = e.room(32);
+  e.call("octavo_movmatrix", {result, e.spill(e.source(1, 32))});
+  e.write(0u, e.fetch(result, 32));
+}
+
+}  // namespace octavo::emulator::lower

@@ -1,0 +1,105 @@
+// The lowering functions that the instruction table names, by family.
+#pragma once
+
+namespace octavo::emulator::lower {
+
+class Emitter;
+struct Step;
+
+#define OCTAVO_LOWER(name) void name(Emitter& e, const Step& step)
+// integer.cpp
+OCTAVO_LOWER(lower_mul24);
+OCTAVO_LOWER(lower_sad);
+OCTAVO_LOWER(lower_rem);
+OCTAVO_LOWER(lower_addc);
+OCTAVO_LOWER(lower_subc);
+OCTAVO_LOWER(lower_madc);
+OCTAVO_LOWER(lower_dp4a);
+OCTAVO_LOWER(lower_dp2a);
+// bits.cpp
+OCTAVO_LOWER(lower_and);
+OCTAVO_LOWER(lower_or);
+OCTAVO_LOWER(lower_xor);
+OCTAVO_LOWER(lower_not);
+OCTAVO_LOWER(lower_cnot);
+OCTAVO_LOWER(lower_lop3);
+OCTAVO_LOWER(lower_shl);
+OCTAVO_LOWER(lower_shr);
+OCTAVO_LOWER(lower_shf);
+OCTAVO_LOWER(lower_popc);
+OCTAVO_LOWER(lower_clz);
+OCTAVO_LOWER(lower_bfind);
+OCTAVO_LOWER(lower_brev);
+OCTAVO_LOWER(lower_bfe);
+OCTAVO_LOWER(lower_bfi);
+OCTAVO_LOWER(lower_bmsk);
+OCTAVO_LOWER(lower_fns);
+OCTAVO_LOWER(lower_prmt);
+// arithmetic.cpp: integers and floats of every width
+OCTAVO_LOWER(lower_add);
+OCTAVO_LOWER(lower_sub);
+OCTAVO_LOWER(lower_mul);
+OCTAVO_LOWER(lower_mad);
+OCTAVO_LOWER(lower_fma);
+OCTAVO_LOWER(lower_div);
+OCTAVO_LOWER(lower_abs);
+OCTAVO_LOWER(lower_neg);
+OCTAVO_LOWER(lower_min);
+OCTAVO_LOWER(lower_max);
+// float.cpp
+OCTAVO_LOWER(lower_rcp);
+OCTAVO_LOWER(lower_sqrt);
+OCTAVO_LOWER(lower_rsqrt);
+OCTAVO_LOWER(lower_special);
+OCTAVO_LOWER(lower_copysign);
+OCTAVO_LOWER(lower_testp);
+// compare.cpp
+OCTAVO_LOWER(lower_setp);
+OCTAVO_LOWER(lower_set);
+OCTAVO_LOWER(lower_selp);
+OCTAVO_LOWER(lower_slct);
+// convert.cpp
+OCTAVO_LOWER(lower_cvt);
+OCTAVO_LOWER(lower_cvt_pack);
+// move.cpp
+OCTAVO_LOWER(lower_mov);
+OCTAVO_LOWER(lower_cvta);
+OCTAVO_LOWER(lower_isspacep);
+OCTAVO_LOWER(lower_nothing);
+OCTAVO_LOWER(lower_createpolicy);
+// memory.cpp
+OCTAVO_LOWER(lower_ld);
+OCTAVO_LOWER(lower_st);
+OCTAVO_LOWER(lower_atom);
+OCTAVO_LOWER(lower_red);
+OCTAVO_LOWER(lower_fence);
+OCTAVO_LOWER(lower_cp_async);
+OCTAVO_LOWER(lower_cp_async_commit);
+OCTAVO_LOWER(lower_cp_async_wait);
+OCTAVO_LOWER(lower_cp_async_wait_all);
+// control.cpp
+OCTAVO_LOWER(lower_bra);
+OCTAVO_LOWER(lower_brx);
+OCTAVO_LOWER(lower_call);
+OCTAVO_LOWER(lower_call_result);
+OCTAVO_LOWER(lower_ret);
+OCTAVO_LOWER(lower_exit);
+OCTAVO_LOWER(lower_trap);
+OCTAVO_LOWER(lower_nanosleep);
+OCTAVO_LOWER(lower_bar_sync);
+OCTAVO_LOWER(lower_bar_arrive);
+OCTAVO_LOWER(lower_bar_red);
+// exchange.cpp
+OCTAVO_LOWER(lower_shfl);
+OCTAVO_LOWER(lower_vote);
+OCTAVO_LOWER(lower_match);
+OCTAVO_LOWER(lower_redux);
+OCTAVO_LOWER(lower_elect);
+OCTAVO_LOWER(lower_activemask);
+OCTAVO_LOWER(lower_mma);
+OCTAVO_LOWER(lower_ldmatrix);
+OCTAVO_LOWER(lower_stmatrix);
+OCTAVO_LOWER(lower_movmatrix);
+#undef OCTAVO_LOWER
+
+}  // namespace octavo::emulator::lower

@@ -1,0 +1,172 @@
+// A kernel's control flow. Lanes that part wait for a block each (Warp::next); the dispatch block runs
+// the lowest such block with the lanes that wait for it. While all live lanes are together, blocks
+// jump to one another directly.
+#include <cstddef>
+
+#include "execute/warp.hpp"
+#include "lower/emitter.hpp"
+
+namespace octavo::emulator::lower {
+
+void Emitter::emit(const std::string& symbol) {
+  auto& context = module_.getContext();
+  auto* type = llvm::FunctionType::get(ir_.getVoidTy(), {ir_.getPtrTy(), ir_.getPtrTy()}, false);
+  function_ = llvm::Function::Create(type, llvm::Function::ExternalLinkage, symbol, module_);
+  function_->setDoesNotThrow();
+  warp_ = function_->getArg(0);
+  frame_ = function_->getArg(1);
+  for (unsigned i : {0u, 1u}) {
+    function_->addParamAttr(i, llvm::Attribute::NoAlias);
+    function_->addParamAttr(i, llvm::Attribute::getWithAlignment(context, llvm::Align(64)));
+  }
+  auto* entry = llvm::BasicBlock::Create(context, "entry", function_);
+  for (std::size_t b = 0; b < graph_.blocks.size(); ++b) {
+    blocks_.push_back(llvm::BasicBlock::Create(context, "b", function_));
+  }
+  dispatch_ = llvm::BasicBlock::Create(context, "dispatch", function_);
+  exit_ = llvm::BasicBlock::Create(context, "exit", function_);
+  ir_.SetInsertPoint(entry);
+  ir_.CreateBr(blocks_[0]);
+
+  values_.assign(graph_.registers.size(), nullptr);
+  is_written_.assign(graph_.registers.size(), false);
+  for (std::uint32_t b = 0; b < graph_.blocks.size(); ++b) emit_block(b);
+
+  ir_.SetInsertPoint(dispatch_);
+  auto* unreachable = llvm::BasicBlock::Create(context, "unreachable", function_);
+  auto* chosen = ir_.CreateSwitch(call("octavo_dispatch", ir_.getInt32Ty(), {warp_}), unreachable);
+  for (std::uint32_t b = 0; b < blocks_.size(); ++b) chosen->addCase(ir_.getInt32(b), blocks_[b]);
+  ir_.SetInsertPoint(unreachable);
+  ir_.CreateUnreachable();
+  ir_.SetInsertPoint(exit_);
+  ir_.CreateRetVoid();
+}
+
+void Emitter::emit_block(std::uint32_t number) {
+  block_ = number;
+  for (const ptx::RegisterId reg : known_) values_[reg] = nullptr;
+  for (const ptx::RegisterId reg : written_) is_written_[reg] = false;
+  known_.clear();
+  written_.clear();
+  mask_ = mask_lanes_ = nullptr;
+  step_ = nullptr;
+  ir_.SetInsertPoint(blocks_[number]);
+  const BasicBlock& block = graph_.blocks[number];
+  if (block.all_lanes || block.members != nullptr) emit_entry_check(block);
+  for (std::uint32_t s = block.first; s < block.last; ++s) {
+    step_ = &graph_.steps[s];
+    scratch_used_ = 0;
+    step_->row->lower(*this, *step_);
+  }
+  if (ir_.GetInsertBlock()->getTerminator() == nullptr) {
+    store_live();
+    jump(number + 1);
+  }
+}
+
+Emitter::Value* Emitter::is_converged() {
+  Value* live = load_member(ir_.getInt32Ty(), offsetof(Warp, live));
+  if (mask_ == nullptr) mask_ = load_member(ir_.getInt32Ty(), offsetof(Warp, mask));
+  return ir_.CreateICmpEQ(mask_, live);
+}
+
+void Emitter::emit_entry_check(const BasicBlock& block) {
+  step_ = &graph_.steps[block.first];
+  scratch_used_ = 0;
+  auto* body = llvm::BasicBlock::Create(module_.getContext(), "together", function_);
+  auto* apart = llvm::BasicBlock::Create(module_.getContext(), "apart", function_);
+  // Read before the paths part: what is loaded here is known in both.
+  Value* members = block.all_lanes ? splat(~0ull, 32) : source(*block.members, 32);
+  ir_.CreateCondBr(is_converged(), body, apart);
+  ir_.SetInsertPoint(apart);
+  mark_line();
+  Value* met = call("octavo_gather", ir_.getInt32Ty(), {warp_, spill(members), number(block_)});
+  ir_.CreateCondBr(ir_.CreateICmpNE(met, ir_.getInt32(0)), body, dispatch_);
+  ir_.SetInsertPoint(body);
+}
+
+void Emitter::store_live() {
+  const BasicBlock& block = graph_.blocks[block_];
+  for (const ptx::RegisterId reg : written_) {
+    if (!block.live_out[reg]) continue;
+    Value* slot = ir_.CreateConstInBoundsGEP1_64(ir_.getInt8Ty(), frame_, graph_.slots[reg]);
+    Value* value = values_[reg];
+    // Lanes that have exited need no values, so where all live lanes run, all lanes are written.
+    if (!converged()) {
+      Value* old = ir_.CreateAlignedLoad(value->getType(), slot, llvm::Align(32));
+      value = ir_.CreateSelect(condition(mask_lanes()), value, old);
+    }
+    ir_.CreateAlignedStore(value, slot, llvm::Align(32));
+  }
+}
+
+void Emitter::set_next(Value* blocks) {
+  Value* next = member(offsetof(Warp, next));
+  Value* old = ir_.CreateAlignedLoad(lanes(32), next, llvm::Align(32));
+  ir_.CreateAlignedStore(ir_.CreateSelect(condition(mask_lanes()), blocks, old), next, llvm::Align(32));
+}
+
+void Emitter::dispatch() { ir_.CreateBr(dispatch_); }
+
+void Emitter::jump_converged(std::uint32_t target) {
+  if (target > block_) {
+    ir_.CreateBr(blocks_[target]);
+    return;
+  }
+  auto* spent = llvm::BasicBlock::Create(module_.getContext(), "spent", function_);
+  Value* budget = member(offsetof(Warp, budget));
+  Value* left = ir_.CreateSub(ir_.CreateLoad(ir_.getInt32Ty(), budget), ir_.getInt32(1));
+  ir_.CreateStore(left, budget);
+  ir_.CreateCondBr(ir_.CreateICmpSLT(left, ir_.getInt32(0)), spent, blocks_[target]);
+  ir_.SetInsertPoint(spent);
+  mark_line();
+  call("octavo_budget", {warp_});
+  ir_.CreateBr(blocks_[target]);
+}
+
+void Emitter::jump(std::uint32_t target) {
+  if (converged()) return jump_converged(target);
+  auto* together = llvm::BasicBlock::Create(module_.getContext(), "together", function_);
+  auto* apart = llvm::BasicBlock::Create(module_.getContext(), "apart", function_);
+  // Both paths use it, so it is loaded before they part.
+  Value* lanes_running = mask_lanes();
+  static_cast<void>(lanes_running);
+  ir_.CreateCondBr(is_converged(), together, apart);
+  ir_.SetInsertPoint(apart);
+  set_next(splat(target, 32));
+  dispatch();
+  ir_.SetInsertPoint(together);
+  jump_converged(target);
+}
+
+void Emitter::branch(Value* taken, std::uint32_t target, std::uint32_t otherwise) {
+  auto& context = module_.getContext();
+  auto* apart = llvm::BasicBlock::Create(context, "apart", function_);
+  auto* uniform = llvm::BasicBlock::Create(context, "uniform", function_);
+  auto* all = llvm::BasicBlock::Create(context, "all", function_);
+  auto* none = llvm::BasicBlock::Create(context, "none", function_);
+  Value* together = is_converged();
+  Value* lanes_running = mask_lanes();
+  static_cast<void>(lanes_running);
+  Value* bits = ir_.CreateAnd(ballot(taken), mask_);
+  Value* is_all = ir_.CreateICmpEQ(bits, mask_);
+  Value* agree = ir_.CreateOr(is_all, ir_.CreateICmpEQ(bits, ir_.getInt32(0)));
+  ir_.CreateCondBr(ir_.CreateAnd(together, agree), uniform, apart);
+  ir_.SetInsertPoint(apart);
+  set_next(ir_.CreateSelect(condition(taken), splat(target, 32), splat(otherwise, 32)));
+  dispatch();
+  ir_.SetInsertPoint(uniform);
+  ir_.CreateCondBr(is_all, all, none);
+  ir_.SetInsertPoint(all);
+  jump_converged(target);
+  ir_.SetInsertPoint(none);
+  jump_converged(otherwise);
+}
+
+void Emitter::leave() {
+  if (mask_ == nullptr) mask_ = load_member(ir_.getInt32Ty(), offsetof(Warp, mask));
+  Value* others = call("octavo_exit", ir_.getInt32Ty(), {warp_, mask_});
+  ir_.CreateCondBr(ir_.CreateICmpNE(others, ir_.getInt32(0)), dispatch_, exit_);
+}
+
+}  // namespace octavo::emulator::lower

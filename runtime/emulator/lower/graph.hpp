@@ -1,0 +1,116 @@
+// A kernel and the functions it calls as one control-flow graph, with what every part needs to know
+// of it: where variables lie, which registers outlive a block, and in which slot of the frame.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+#include <vector>
+
+#include "ptx/ast.hpp"
+
+namespace octavo::emulator::lower {
+
+struct Row;  // of the instruction table
+
+// "mma.sync.aligned.m16n8k16..." of an instruction: how a message names it.
+std::string spelling(const ptx::Instruction& instruction);
+
+// Throws Fault NOT_SUPPORTED: "line N: <instruction>: why".
+[[noreturn]] void refuse(const ptx::Instruction& instruction, const std::string& why);
+// Throws Fault INVALID_PTX, likewise.
+[[noreturn]] void reject(const ptx::Instruction& instruction, const std::string& why);
+
+struct Step {
+  ptx::Instruction instruction;  // registers numbered across all functions of the graph
+  const Row* row = nullptr;
+  std::uint32_t function = 0;          // in Graph::functions, for its variables' names
+  std::vector<std::uint32_t> targets;  // of a branch or call: steps, then blocks
+};
+
+struct BasicBlock {
+  std::uint32_t first = 0, last = 0;  // steps
+  // If the block begins with a warp-synchronous instruction: the operand with the member mask, or
+  // `all_lanes`. It is entered when the members are there.
+  const ptx::Operand* members = nullptr;
+  bool all_lanes = false;
+  std::vector<std::uint32_t> successors;
+  std::vector<bool> live_in, live_out;  // by register
+};
+
+// Where a variable is: what its name stands for as an address.
+struct Place {
+  enum class Kind : std::uint8_t { shared, local, parameter, symbol };
+  Kind kind = Kind::symbol;
+  std::uint64_t offset = 0;  // or, of a symbol, its number
+  std::uint64_t bytes = 0;
+};
+
+constexpr std::uint32_t kNoSlot = ~0u;
+constexpr ptx::RegisterId kCarry = 0;  // the carry flag is a register like the others
+
+struct Graph {
+  const ptx::Module* module = nullptr;
+  std::vector<const ptx::Function*> functions;  // the kernel first
+  std::vector<ptx::Register> registers;         // of all functions, and one return address each
+  std::vector<std::uint32_t> return_register;   // of each function: the block that a lane returns to
+  std::vector<Step> steps;
+  std::vector<BasicBlock> blocks;
+  std::vector<std::vector<std::uint32_t>> return_blocks;  // of each function: where its calls go on
+  std::vector<std::unordered_map<std::string, Place>> places;  // of each function's own variables
+  std::unordered_map<std::string, Place> module_places;
+  std::vector<std::uint32_t> slots;  // of each register: its offset in the frame, or kNoSlot
+  std::uint32_t slot_bytes = 0;      // of all slots
+  std::uint32_t static_shared_bytes = 0, dynamic_offset = 0, local_bytes = 0;
+  std::uint32_t live_registers = 0;  // 32-bit registers live at most, at a block's boundary
+
+  const Place* find_place(std::uint32_t function, const std::string& name) const;
+};
+
+// Variables that have an address of their own in device memory, in the order of their numbers.
+std::vector<const ptx::Variable*> placed_variables(const ptx::Module& module);
+
+struct ParameterLayout {
+  std::vector<std::uint32_t> offsets;
+  std::uint32_t bytes = 0;
+};
+ParameterLayout layout_parameters(const std::vector<ptx::Variable>& parameters);
+
+// Throws Fault for an instruction that the table lacks, for recursion and indirect calls.
+Graph build_graph(const ptx::Module& module, const ptx::Function& kernel);
+
+// Fills in live_in, live_out, slots and what is counted from them.
+void assign_slots(Graph& graph);
+
+// The registers that the instruction reads, and those that it writes.
+void visit_registers(const Step& step, const auto& read, const auto& write);
+
+}  // namespace octavo::emulator::lower
+
+#include "lower/table.hpp"
+
+namespace octavo::emulator::lower {
+
+namespace detail {
+void visit_operand(const ptx::Operand& operand, const auto& visit) {
+  if (operand.kind == ptx::Operand::Kind::reg || operand.has_reg) visit(operand.reg);
+  for (const auto& element : operand.elements) visit_operand(element, visit);
+}
+}  // namespace detail
+
+void visit_registers(const Step& step, const auto& read, const auto& write) {
+  const auto& instruction = step.instruction;
+  if (instruction.guarded) read(instruction.guard);
+  if (reads_carry(instruction)) read(kCarry);
+  for (std::size_t i = 0; i < instruction.operands.size(); ++i) {
+    if (is_destination(*step.row, instruction, i)) {
+      detail::visit_operand(instruction.operands[i], write);
+    } else {
+      detail::visit_operand(instruction.operands[i], read);
+    }
+  }
+  if (instruction.has("cc")) write(kCarry);
+}
+
+}  // namespace octavo::emulator::lower

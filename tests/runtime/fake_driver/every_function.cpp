@@ -1,0 +1,10 @@
+// Every function of the Driver API, weak: it counts the call and returns what the test wants.
+#include "fake_driver.hpp"
+
+extern "C" octavo::test::FakeDriver* octavo_fake_driver();
+
+#define OCTAVO_DEFINE(name, symbol, parameters)                                        \
+  extern "C" __attribute__((weak, visibility("default"))) CUresult symbol parameters { \
+    return octavo_fake_driver()->called(#name);                                        \
+  }
+OCTAVO_CUDA_FUNCTIONS(OCTAVO_DEFINE)

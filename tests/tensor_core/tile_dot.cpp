@@ -1,0 +1,136 @@
+// The fast tile against the scalar model: the same bits for any input.
+#include "tensor_core/tile_dot.hpp"
+
+#include <doctest/doctest.h>
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cstring>
+#include <random>
+
+namespace octavo::emulator::tensor_core {
+namespace {
+
+using Random = std::mt19937;
+
+std::uint32_t any_bits(Random& random) { return static_cast<std::uint32_t>(random()); }
+
+bool special(const Format& format, std::uint32_t bits) {
+  const auto kind = decode(format, bits).kind;
+  return kind == Number::Kind::nan || kind == Number::Kind::infinite;
+}
+
+// How numbers of any format are drawn.
+enum class Inputs {
+  any_finite,
+  near_one,
+  mostly_zero,
+  subnormal,
+  tiny_and_huge,
+  all_ones,  // the largest significands with one exponent and sign: the longest sums
+  with_specials,
+};
+constexpr Inputs kInputs[] = {
+    Inputs::any_finite,    Inputs::near_one, Inputs::mostly_zero,   Inputs::subnormal,
+    Inputs::tiny_and_huge, Inputs::all_ones, Inputs::with_specials,
+};
+
+std::uint32_t draw(const Format& format, Inputs inputs, Random& random) {
+  const std::uint32_t all = format.bits == 32 ? ~0u : (1u << format.bits) - 1;
+  const std::uint32_t sign = 1u << (format.bits - 1);
+  const std::uint32_t fraction = (1u << format.fraction_bits) - 1;
+  const std::uint32_t exponent_field = all & ~sign & ~fraction;
+  std::uint32_t bits = any_bits(random) & all;
+  const auto with_exponent = [&](int exponent) {
+    const auto field = static_cast<std::uint32_t>(exponent + format.bias);
+    return (bits & (sign | fraction)) | field << format.fraction_bits;
+  };
+  switch (inputs) {
+    case Inputs::any_finite:
+      break;
+    case Inputs::near_one:
+      bits = with_exponent(static_cast<int>(random() % 5) - 2);
+      break;
+    case Inputs::mostly_zero:
+      if (random() % 4) bits &= sign;
+      break;
+    case Inputs::subnormal:
+      if (random() % 4) bits &= sign | fraction;
+      break;
+    case Inputs::tiny_and_huge:
+      bits = (bits & (sign | fraction)) |
+             (random() % 2 ? 1u << format.fraction_bits : exponent_field - fraction - 1);
+      break;
+    case Inputs::all_ones:
+      bits = (with_exponent(0) & ~sign) | fraction;
+      break;
+    case Inputs::with_specials:
+      if (random() % 40 == 0) bits |= exponent_field | (random() % 2 ? fraction : 0);
+      if (random() % 40 == 0) bits = (bits & sign) | exponent_field;
+      if (random() % 40 == 0) bits &= sign;
+      return bits;
+  }
+  return special(format, bits) ? bits & ~exponent_field : bits;
+}
+
+Tile random_tile(Element a, Element b, Accumulator accumulator, Inputs inputs, Random& random) {
+  Tile tile;
+  const Format c_format = accumulator == Accumulator::f16 ? kF16 : kF32;
+  // Specials in c alone take the fast path; in a or b they do not.
+  const bool finite = inputs == Inputs::with_specials && random() % 2;
+  const Inputs operands = finite ? Inputs::any_finite : inputs;
+  for (auto& row : tile.a)
+    for (auto& element : row) element = draw(format_of(a), operands, random);
+  for (auto& row : tile.b)
+    for (auto& element : row) element = draw(format_of(b), operands, random);
+  const Inputs c_inputs = random() % 2 ? inputs : Inputs::any_finite;
+  for (auto& row : tile.c)
+    for (auto& element : row) element = draw(c_format, c_inputs, random);
+  return tile;
+}
+
+void compare(Instruction instruction, int device, Element a, Element b, Accumulator accumulator) {
+  const DotModel* model = find_dot_model(instruction, device, a, b);
+  if (!model) return;
+  CAPTURE(device);
+  CAPTURE(static_cast<int>(instruction));
+  CAPTURE(static_cast<int>(a));
+  CAPTURE(static_cast<int>(b));
+  CAPTURE(static_cast<int>(accumulator));
+  Random random(static_cast<unsigned>(device));
+  for (const Inputs inputs : kInputs)
+    for (const int k : {4, 8, 16, 32}) {
+      if (k == 4 && a != Element::tf32) continue;
+      for (int repeat = 0; repeat < 4; ++repeat) {
+        Tile fast = random_tile(a, b, accumulator, inputs, random);
+        if (k == 4)
+          for (auto& row : fast.a) std::fill(row + 4, row + 8, 0u);
+        Tile slow = fast;
+        tile_dot(*model, accumulator, a, b, k, fast);
+        scalar_tile_dot(*model, accumulator, a, b, k, slow);
+        CAPTURE(static_cast<int>(inputs));
+        CAPTURE(k);
+        for (int row = 0; row < kTileRows; ++row)
+          for (int column = 0; column < kTileColumns; ++column) {
+            CAPTURE(row);
+            CAPTURE(column);
+            REQUIRE(fmt::format("{:08x}", fast.c[row][column]) ==
+                    fmt::format("{:08x}", slow.c[row][column]));
+          }
+      }
+    }
+}
+
+TEST_CASE("the fast tile and the scalar model agree in every bit") {
+  using enum Element;
+  for (const Instruction instruction :
+       {Instruction::mma_sync, Instruction::wgmma, Instruction::tcgen05})
+    for (const int device : {75, 80, 89, 90, 100, 120})
+      for (const Element a : {f16, bf16, tf32, e4m3, e5m2})
+        for (const Element b : {f16, bf16, tf32, e4m3, e5m2})
+          for (const Accumulator accumulator : {Accumulator::f32, Accumulator::f16})
+            compare(instruction, device, a, b, accumulator);
+}
+
+}  // namespace
+}  // namespace octavo::emulator::tensor_core

@@ -1,0 +1,95 @@
+#include "tools/reference/error.hpp"
+
+#include <cmath>
+#include <limits>
+#include <vector>
+
+#include "tools/reference/formats.hpp"
+#include "tools/reference/parallel.hpp"
+
+namespace octavo::reference {
+namespace {
+
+struct Sums {
+  double difference = 0, want = 0, max_abs = 0;
+
+  void add(double got_value, double want_value) {
+    const double error = got_value - want_value;
+    difference += error * error;
+    want += want_value * want_value;
+    if (!(std::abs(error) <= max_abs)) max_abs = std::abs(error);  // lets a NaN in, for good
+  }
+  void add(const Sums& other) {
+    difference += other.difference;
+    want += other.want;
+    if (!(other.max_abs <= max_abs)) max_abs = other.max_abs;
+  }
+  Difference result() const {
+    if (difference == 0) return {0, max_abs};
+    const double infinity = std::numeric_limits<double>::infinity();
+    return {want == 0 ? infinity : std::sqrt(difference / want), max_abs};
+  }
+};
+
+}  // namespace
+
+Difference compare(std::span<const double> got, std::span<const double> want) {
+  Sums sums;
+  for (std::size_t i = 0; i < want.size(); ++i) sums.add(got[i], want[i]);
+  return sums.result();
+}
+
+Difference compare(const RowReader& got, const RowReader& want, const std::vector<int>& kv_length,
+                   int heads, int dim) {
+  std::vector<Sums> parts(kv_length.size() * heads);
+  parallel_for(parts.size(), [&](std::size_t i) {
+    const int sequence = static_cast<int>(i) / heads, head = static_cast<int>(i) % heads;
+    std::vector<double> got_row(dim), want_row(dim);
+    for (int t = 0; t < kv_length[sequence]; ++t) {
+      got(sequence, t, head, got_row);
+      want(sequence, t, head, want_row);
+      for (int c = 0; c < dim; ++c) parts[i].add(got_row[c], want_row[c]);
+    }
+  });
+  Sums sums;
+  for (const Sums& part : parts) sums.add(part);
+  return sums.result();
+}
+
+// The reference has the same cache and the same queries, so what is left is rounding.
+//
+// Output. Every element is rounded once, by at most u = rounding_error(output) of itself: 2^-9 for
+// bf16, 2^-11 for fp16, 2^-4 for e4m3. So relative_l2 <= u from this alone. Mantissas that are
+// spread evenly give u * sqrt(integral of m^-2 / 3) = 0.41 u, which leaves the larger part of the
+// bound to what follows.
+//
+// 16-bit matmul. Products are exact in fp32 and sums are off by 2^-24 each: nothing here. P is
+// rounded to 16 bits, so each weight is off by at most 2^-11 (fp16) or 2^-9 (bf16) of itself, 0.41
+// of that in root mean square, and the weights' errors are independent: over n tokens that share
+// the weight they average to 1 / sqrt(n) of it. With P in the output's format or a finer one, both
+// together are at most sqrt(2) * 0.41 u < u. With P in bf16 and an fp16 output it is P's format
+// that decides. Rounded up to two digits: 2e-3 where bf16 is the coarsest format, 5e-4 where fp16
+// is.
+//
+// fp8 matmul. P is rounded to e4m3, 0.41 * 2^-4 = 2.6e-2 in root mean square. Q is too: a logit, a
+// sum of q_c k_c, is off by 2.6e-2 of the root of the sum of the squares of its terms, which for
+// normalised logits is about 1, and so the weight is off by 2.6e-2 of itself. An error of Q that is
+// common to all tokens, such as that from an outlier channel of K, cancels in the softmax. Together
+// sqrt(2) * 2.6e-2 = 3.7e-2 where one token has all of the weight's error; more tokens average.
+//
+// Errors of the two steps add at most: an e4m3 output brings its own 2^-4.
+double output_bound(const Spec& spec) {
+  if (spec.compute.matmul == Matmul::fp8) {
+    return 4e-2 + (spec.output == DataType::e4m3 ? rounding_error(DataType::e4m3) : 0);
+  }
+  if (spec.output == DataType::e4m3) return rounding_error(DataType::e4m3);
+  const bool fp16 = spec.output == DataType::fp16 && spec.compute.matmul == Matmul::fp16;
+  return fp16 ? 5e-4 : 2e-3;
+}
+
+// Each element is rounded once, by at most rounding_error(format) of itself. What is added for the
+// fp32 arithmetic before it (RoPE, the division by the scale) and for e4m3's subnormals (2^-10 of
+// the scale, where the row's largest value is at least 224) is less than a hundredth of it.
+double cache_bound(const Spec& spec) { return 1.01 * rounding_error(spec.kv_cache.format); }
+
+}  // namespace octavo::reference
