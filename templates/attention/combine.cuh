@@ -77,7 +77,6 @@ inline __device__ void store_partial(const DecodeArguments& arguments, const Row
   const long long rows_of_split = static_cast<long long>(arguments.batch.tokens) * kQueryHeads;
   const long long index = blockIdx.x * rows_of_split + index_of(rows, row);
   if (octet == 0) reinterpret_cast<float*>(arguments.partial_lse)[index] = lse;
-  if (lse == minus_infinity()) return;
   float4* part =
       reinterpret_cast<float4*>(arguments.partial_output) + (index * kHeadDimV + octet * 8) / 4;
   part[0] = {values[0], values[1], values[2], values[3]};
@@ -96,7 +95,8 @@ inline __device__ void combine(const DecodeArguments& arguments, const Rows& row
     const float2 statistics = row_statistics(shared, row);
     float values[8];
     sum_outputs(values, shared, row, octet);
-    for (float& value : values) value = statistics.y > 0 ? value / statistics.y : 0;
+    const float reciprocal = statistics.y > 0 ? 1 / statistics.y : 0;
+    for (float& value : values) value *= reciprocal;
     const float lse = statistics.x + lg2_approx_ftz(statistics.y) - Mma::kWeightExponent;
     if (arguments.splits == 1) {
       finish(arguments, rows, row, octet, values, lse);

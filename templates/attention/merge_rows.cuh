@@ -24,40 +24,55 @@ inline __device__ void finish(const DecodeArguments& arguments, const Rows& rows
   }
 }
 
+inline __device__ void add_weighted(float (&sum)[8], const float4 (&part)[2], float weight) {
+  for (int i = 0; i < 2; ++i) {
+    sum[4 * i] += weight * part[i].x, sum[4 * i + 1] += weight * part[i].y;
+    sum[4 * i + 2] += weight * part[i].z, sum[4 * i + 3] += weight * part[i].w;
+  }
+}
+
 // Merges the splits' partial results of the block's rows, in the order of the splits whoever does it,
-// so that the bits depend on nothing else. An empty split has a log-sum-exp of minus infinity and
-// wrote nothing else.
+// so that the bits depend on nothing else. An empty split has zeros and a log-sum-exp of minus
+// infinity. Splits are read kBatch at a time: the latency of memory is what a merge waits for.
 inline __device__ void merge_rows(const DecodeArguments& arguments, const Rows& rows) {
+  constexpr int kBatch = 8;
   const float* partial_lse = reinterpret_cast<const float*>(arguments.partial_lse);
-  const float* partial_output = reinterpret_cast<const float*>(arguments.partial_output);
+  const float4* partial_output = reinterpret_cast<const float4*>(arguments.partial_output);
   const long long stride = static_cast<long long>(arguments.batch.tokens) * kQueryHeads;
   for (int i = threadIdx.x; i < rows.count * kOctets; i += kThreads) {
     const int row = i / kOctets;
     const int octet = i % kOctets;
     const long long index = index_of(rows, row);
     float maximum = minus_infinity();
-#pragma unroll 4
-    for (int split = 0; split < arguments.splits; ++split) {
-      maximum = fmaxf(maximum, partial_lse[split * stride + index]);
-    }
-    float values[8] = {};
     float total = 0;
-#pragma unroll 4
-    for (int split = 0; split < arguments.splits; ++split) {
-      const float lse = partial_lse[split * stride + index];
-      if (lse == minus_infinity()) continue;
-      const float weight = ex2_approx_ftz(lse - maximum);
-      const float4* part = reinterpret_cast<const float4*>(
-          partial_output + (split * stride + index) * kHeadDimV + octet * 8);
-      const float4 low = part[0];
-      const float4 high = part[1];
-      total += weight;
-      values[0] += weight * low.x, values[1] += weight * low.y;
-      values[2] += weight * low.z, values[3] += weight * low.w;
-      values[4] += weight * high.x, values[5] += weight * high.y;
-      values[6] += weight * high.z, values[7] += weight * high.w;
+    float values[8] = {};
+#pragma unroll 1
+    for (int first = 0; first < arguments.splits; first += kBatch) {
+      float lse[kBatch];
+      float4 part[kBatch][2];
+      float largest = maximum;
+#pragma unroll
+      for (int j = 0; j < kBatch; ++j) {  // past the end, the last one again, without weight
+        const long long from = min(first + j, arguments.splits - 1) * stride + index;
+        const float from_lse = partial_lse[from];
+        lse[j] = first + j < arguments.splits ? from_lse : minus_infinity();
+        part[j][0] = partial_output[from * (kHeadDimV / 4) + octet * 2];
+        part[j][1] = partial_output[from * (kHeadDimV / 4) + octet * 2 + 1];
+        largest = fmaxf(largest, lse[j]);
+      }
+      const float correction = ex2_approx_ftz(maximum - finite(largest));
+      maximum = largest;
+      total *= correction;
+      for (float& value : values) value *= correction;
+#pragma unroll
+      for (int j = 0; j < kBatch; ++j) {
+        const float weight = ex2_approx_ftz(lse[j] - finite(maximum));
+        total += weight;
+        add_weighted(values, part[j], weight);
+      }
     }
-    for (float& value : values) value = total > 0 ? value / total : 0;
+    const float reciprocal = total > 0 ? 1 / total : 0;
+    for (float& value : values) value *= reciprocal;
     finish(arguments, rows, row, octet, values, maximum + lg2_approx_ftz(total));
   }
 }
