@@ -85,6 +85,7 @@ std::string host_name() {
 std::string compile_kernel(const ptx::Module& module, const ptx::Function& kernel, int compute_capability) {
   Graph graph = build_graph(module, kernel);
   assign_slots(graph);
+  find_convergence(graph);
   auto machine = llvm::cantFail(host_target().createTargetMachine());
   llvm::LLVMContext context;
   llvm::Module code(kernel.name, context);

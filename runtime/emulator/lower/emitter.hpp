@@ -108,7 +108,7 @@ class Emitter {
   llvm::FunctionCallee callee(llvm::StringRef name, llvm::Type* result,
                               std::initializer_list<Value*> arguments);
   Value* scratch(std::uint32_t bytes);
-  bool converged() const { return graph_.blocks[block_].all_lanes; }
+  bool converged() const { return graph_.blocks[block_].converged || graph_.blocks[block_].all_lanes; }
   void jump_converged(std::uint32_t target);  // spends the budget of a back-edge first
   Value* is_converged();                      // i1: every live lane runs
 

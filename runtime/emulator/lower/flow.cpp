@@ -70,7 +70,7 @@ void Emitter::emit_block(std::uint32_t number) {
   step_ = nullptr;
   begin(blocks_[number]);
   const BasicBlock& block = graph_.blocks[number];
-  if (block.all_lanes || block.members != nullptr) emit_entry_check(block);
+  if (!block.converged && (block.all_lanes || block.members != nullptr)) emit_entry_check(block);
   for (std::uint32_t s = block.first; s < block.last; ++s) {
     step_ = &graph_.steps[s];
     scratch_used_ = 0;
@@ -150,8 +150,7 @@ void Emitter::jump(std::uint32_t target) {
   auto* together = add_block();
   auto* apart = add_block();
   // Both paths use it, so it is loaded before they part.
-  Value* lanes_running = mask_lanes();
-  static_cast<void>(lanes_running);
+  mask_lanes();
   ir_.CreateCondBr(is_converged(), together, apart);
   ir_.SetInsertPoint(apart);
   set_next(splat(target, 32));
@@ -165,9 +164,10 @@ void Emitter::branch(Value* taken, std::uint32_t target, std::uint32_t otherwise
   auto* uniform = add_block();
   auto* all = add_block();
   auto* none = add_block();
-  Value* together = is_converged();
-  Value* lanes_running = mask_lanes();
-  static_cast<void>(lanes_running);
+  // Both paths use them, so they are loaded before the paths part.
+  Value* together = converged() ? ir_.getTrue() : is_converged();
+  mask_lanes();
+  if (mask_ == nullptr) mask_ = load_member(ir_.getInt32Ty(), offsetof(Warp, mask));
   Value* bits = ir_.CreateAnd(ballot(taken), mask_);
   Value* is_all = ir_.CreateICmpEQ(bits, mask_);
   Value* agree = ir_.CreateOr(is_all, ir_.CreateICmpEQ(bits, ir_.getInt32(0)));

@@ -35,6 +35,7 @@ struct BasicBlock {
   // `all_lanes`. It is entered when the members are there.
   const ptx::Operand* members = nullptr;
   bool all_lanes = false;
+  bool converged = false;  // whenever it is entered, every live lane enters it
   std::vector<std::uint32_t> successors;
   std::vector<bool> live_in, live_out;  // by register
 };
@@ -82,6 +83,9 @@ Graph build_graph(const ptx::Module& module, const ptx::Function& kernel);
 
 // Fills in live_in, live_out, slots and what is counted from them.
 void assign_slots(Graph& graph);
+
+// Fills in `converged`.
+void find_convergence(Graph& graph);
 
 // The registers that the instruction reads, and those that it writes.
 void visit_registers(const Step& step, const auto& read, const auto& write);
