@@ -29,7 +29,9 @@
 // ---- templates/arguments.cuh --------------------------------------------------------------------
 
 // The arguments of every kernel, as the device reads them and as the host writes them: this file is
-// compiled into both, so that the two can never disagree. All pointers are device addresses.
+// compiled into both, so that the two can never disagree. All pointers are device addresses. Tensors
+// start at multiples of 16 bytes, and strides are multiples of 8 elements, so that rows are read and
+// written 16 bytes at a time.
 
 namespace octavo {
 
@@ -50,7 +52,8 @@ struct KvCache {
   DeviceAddress v;
   DeviceAddress k_scale;
   DeviceAddress v_scale;
-  DeviceAddress page_table;  // int32 [batch, page_table_stride]: page of each page_size tokens; paged
+  DeviceAddress page_table;  // int32 [batch, page_table_stride]: page of each page_size tokens; paged.
+                             // append writes nothing for tokens whose page is negative
   int page_table_stride;     // entries in a row of page_table; paged only
   int capacity;              // tokens a sequence may hold; contiguous only
 };
@@ -62,7 +65,7 @@ struct Batch {
   DeviceAddress token_start;  // int32 [sequences + 1], ascending, token_start[0] = 0
   DeviceAddress kv_length;    // int32 [sequences], tokens in the cache with the new ones included
   int sequences;
-  int tokens;                 // token_start[sequences]
+  int tokens;                 // token_start[sequences]; times the query heads below 2^31
 };
 
 // K and V of the new tokens go to the cache. With RoPE, K is rotated on its way and Q is rotated
@@ -245,7 +248,8 @@ using Cache = E5m2;  // what the KV cache holds
 
 // ---- templates/scale/head.cuh -------------------------------------------------------------------
 
-// A scale for each KV head, of K and of V, which the caller has set.
+// A scale for each KV head, of K and of V, which the caller has set. Values are multiplied by its
+// reciprocal, rounded to fp32; what then lies beyond the format saturates.
 struct Scale {
   // Whether a row has a scale of its own, at scales[row].
   static constexpr bool kPerToken = false;
