@@ -139,9 +139,9 @@ void run(const Bytes& bytes) {
   LLVMFuzzerTestOneInput(bytes.data(), bytes.size());
 }
 
-int replay(const Options& options) {
+// An exception that leaves the target ends the program, as in libFuzzer.
+void replay(const Options& options, const std::vector<Bytes>& corpus) {
   const auto start = std::chrono::steady_clock::now();
-  const std::vector<Bytes> corpus = read_corpus(options.folders);
   for (const Bytes& bytes : corpus) run(bytes);
   Mutator mutator(corpus, options.seed);
   std::uint64_t done = 0;
@@ -153,7 +153,6 @@ int replay(const Options& options) {
   }
   std::printf("%zu inputs and %llu mutations of them (seed %llu), none wrong\n", corpus.size(),
               static_cast<unsigned long long>(done), static_cast<unsigned long long>(options.seed));
-  return 0;
 }
 
 }  // namespace
@@ -162,10 +161,14 @@ int main(int count, char** arguments) {
   for (const int signal : {SIGSEGV, SIGABRT, SIGFPE, SIGBUS, SIGILL}) {
     std::signal(signal, save_input);
   }
+  Options options;
+  std::vector<Bytes> corpus;
   try {
-    return replay(parse_options(count, arguments));
-  } catch (const std::invalid_argument& error) {
+    options = parse_options(count, arguments);
+    corpus = read_corpus(options.folders);
+  } catch (const std::exception& error) {
     std::fprintf(stderr, "%s: %s\n", arguments[0], error.what());
     return 2;
   }
+  replay(options, corpus);
 }
