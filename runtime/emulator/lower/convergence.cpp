@@ -9,7 +9,8 @@ namespace octavo::emulator::lower {
 namespace {
 
 // Special registers that are the same for all threads of a block.
-constexpr std::array<std::string_view, 5> kUniform = {"%ctaid", "%ntid", "%nctaid", "%warpid", "%nwarpid"};
+constexpr std::array<std::string_view, 5> kUniform = {"%ctaid", "%ntid", "%nctaid", "%warpid",
+                                                      "%nwarpid"};
 
 bool is_uniform_operand(const ptx::Operand& operand) {
   if (operand.kind == ptx::Operand::Kind::special) {
@@ -22,10 +23,12 @@ bool is_uniform_operand(const ptx::Operand& operand) {
 // Whether lanes with the same sources get the same result.
 bool is_pure(const Step& step) {
   const auto& instruction = step.instruction;
-  if (instruction.opcode == "ld") return instruction.has("param") && !instruction.operands[1].has_reg;
+  if (instruction.opcode == "ld")
+    return instruction.has("param") && !instruction.operands[1].has_reg;
   static constexpr std::string_view kVarying[] = {"ldu", "atom", "activemask", "cvta"};
   if (step.row->flow != Flow::plain) return false;
-  if (std::find(std::begin(kVarying), std::end(kVarying), instruction.opcode) != std::end(kVarying)) return false;
+  if (std::find(std::begin(kVarying), std::end(kVarying), instruction.opcode) != std::end(kVarying))
+    return false;
   return std::all_of(instruction.operands.begin(), instruction.operands.end(), is_uniform_operand);
 }
 
@@ -46,7 +49,9 @@ class Analysis {
  private:
   bool reads_varying(const Step& step) const {
     bool varying = false;
-    visit_registers(step, [&](ptx::RegisterId reg) { varying = varying || varying_[reg]; }, [](ptx::RegisterId) {});
+    visit_registers(
+        step, [&](ptx::RegisterId reg) { varying = varying || varying_[reg]; },
+        [](ptx::RegisterId) {});
     return varying;
   }
 
@@ -61,7 +66,8 @@ class Analysis {
     for (std::uint32_t s = block.first; s < block.last; ++s) {
       const Step& step = graph_.steps[s];
       if (together && is_pure(step) && !reads_varying(step)) continue;
-      visit_registers(step, [](ptx::RegisterId) {}, [&](ptx::RegisterId reg) { make_varying(reg); });
+      visit_registers(
+          step, [](ptx::RegisterId) {}, [&](ptx::RegisterId reg) { make_varying(reg); });
       if (!together && step.instruction.opcode == "call" && !step.targets.empty()) {
         make_varying(graph_.return_register[step.targets[1]]);
       }

@@ -55,7 +55,7 @@ struct Graph {
   const ptx::Module* module = nullptr;
   std::vector<const ptx::Function*> functions;  // the kernel first
   std::vector<ptx::Register> registers;         // of all functions, and one return address each
-  std::vector<std::uint32_t> return_register;   // of each function: the block that a lane returns to
+  std::vector<std::uint32_t> return_register;  // of each function: the block that a lane returns to
   std::vector<Step> steps;
   std::vector<BasicBlock> blocks;
   std::vector<std::vector<std::uint32_t>> return_blocks;  // of each function: where its calls go on
