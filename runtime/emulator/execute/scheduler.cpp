@@ -290,6 +290,8 @@ void yield(Warp& warp) {
   warp.scheduler = back.fctx;
 }
 
+constexpr std::size_t kLongestQuote = 160;
+
 std::string_view ptx_line(std::string_view ptx, int line) {
   std::size_t begin = 0;
   for (int i = 1; i < line; ++i) {
@@ -297,11 +299,11 @@ std::string_view ptx_line(std::string_view ptx, int line) {
     if (begin == std::string_view::npos) return {};
     ++begin;
   }
-  std::string_view text = ptx.substr(begin, ptx.find_first_of("\n;", begin) - begin);
-  text = text.substr(0, text.find("//"));
+  std::string_view text = ptx.substr(begin, ptx.find('\n', begin) - begin);
+  text = text.substr(0, std::min(text.find("//"), kLongestQuote));
   const std::size_t first = text.find_first_not_of(" \t");
   if (first == std::string_view::npos) return {};
-  return text.substr(first, text.find_last_not_of(" \t\r") + 1 - first);
+  return text.substr(first, text.find_last_not_of(" \t\r;") + 1 - first);
 }
 
 void fault(Warp& warp, CUresult code, int lane, const char* format, ...) {

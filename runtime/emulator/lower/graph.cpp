@@ -145,6 +145,7 @@ class Builder {
       around.guarded = true;
       around.guard = instruction.guard;
       around.guard_negated = !instruction.guard_negated;
+      around.operands.emplace_back().kind = ptx::Operand::Kind::symbol;  // its target is a step, not a label
       add_step(around, function);
       const bool two_steps = instruction.opcode == "call" && !is_runtime_call(instruction);
       graph_.steps.back().targets = {static_cast<std::uint32_t>(graph_.steps.size() + (two_steps ? 2 : 1))};
