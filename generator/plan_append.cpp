@@ -10,7 +10,7 @@ namespace {
 
 constexpr int kWarps = 4;
 constexpr int kResidentBlocks = 8;  // on a multiprocessor: 64 registers a thread, 64 KiB in flight
-constexpr int kRopeDimsStep = 16;   // half a rotation is whole lanes of eight values
+constexpr int kRopeDimsStep = 8;    // a lane rotates eight values or none
 
 // Lanes that hold a row, eight values each: a power of two, so that rows tile a warp.
 int row_lanes(int head_dim) { return static_cast<int>(std::bit_ceil(head_dim / 8u)); }

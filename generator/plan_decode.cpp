@@ -11,6 +11,7 @@ namespace octavo {
 namespace {
 
 constexpr int kMmaRows = 16;
+constexpr int kRegistersPerMultiprocessor = 65536;
 
 constexpr std::array kPolicyFiles{
     PolicyFile{"input", "bf16", "input/bf16.cuh"},
@@ -35,6 +36,8 @@ constexpr std::array kPolicyFiles{
     PolicyFile{"mask", "sliding_window", "mask/sliding_window.cuh"},
     PolicyFile{"softcap", "off", "softcap/none.cuh"},
     PolicyFile{"softcap", "on", "softcap/tanh.cuh"},
+    PolicyFile{"tile_rows", "adjacent", "tile_rows/adjacent.cuh"},
+    PolicyFile{"tile_rows", "scattered", "tile_rows/scattered.cuh"},
     PolicyFile{"query", "registers", "query/registers.cuh"},
     PolicyFile{"query", "shared", "query/shared.cuh"},
     PolicyFile{"output", "bf16", "output/bf16.cuh"},
@@ -86,10 +89,25 @@ int query_registers(const Spec& spec) {
   return spec.attention.head_dim.qk / (fp8 ? 8 : 4) + (fp8 ? 2 : 0);
 }
 
-// Q stays in registers where O leaves room for it.
-bool query_in_registers(const Spec& spec, int row_tiles) {
+// Q stays in registers where the block's other warps and O leave room for it: about 64 registers
+// serve everything else, and 96 with the longer steps of fp8.
+bool query_in_registers(const Spec& spec, const Tunables& tunables) {
+  const int of_lane = std::min(kRegistersPerMultiprocessor / (tunables.warps * 32), 255);
   const int outputs = spec.attention.head_dim.v / 2;
-  return (outputs + query_registers(spec)) * row_tiles <= 160;
+  const int rest = spec.compute.matmul == Matmul::fp8 ? 96 : 64;
+  return (outputs + query_registers(spec)) * tunables.row_tiles + rest <= of_lane;
+}
+
+// Bytes of a V row that a warp loads at a time: 16 a lane, but 8 where O leaves no registers for the
+// eight rows of an fp8 product.
+int value_part(const Spec& spec) {
+  return spec.compute.matmul == Matmul::fp8 && spec.attention.head_dim.v > 192 ? 64 : 128;
+}
+
+// Tiles start at multiples of their length, so none crosses a page of whole tiles.
+bool tile_in_page(const Spec& spec, const Tunables& tunables) {
+  const CacheSpec& cache = spec.kv_cache;
+  return cache.layout == Layout::contiguous || cache.page_size % tunables.tile_tokens == 0;
 }
 
 int step_tokens(const Spec& spec) { return spec.compute.matmul == Matmul::fp8 ? 32 : 16; }
@@ -100,7 +118,7 @@ SharedLayout layout_of(const Spec& spec, const Tunables& tunables) {
   layout.stage_bytes =
       tunables.tile_tokens * (token_bytes(spec) + (scale_per_token(spec) ? 8 : 0));
   layout.query_offset = tunables.warps * tunables.stages * layout.stage_bytes;
-  if (!query_in_registers(spec, tunables.row_tiles)) {
+  if (!query_in_registers(spec, tunables)) {
     const int step_dims = spec.compute.matmul == Matmul::fp8 ? 32 : 16;
     const int steps = (dim.qk + step_dims - 1) / step_dims;
     layout.query_bytes = tunables.row_tiles * steps * 32 * 16;
@@ -159,7 +177,8 @@ std::vector<Policy> policies(const Spec& spec, const Architecture& arch,
   add("accumulation", fmt::to_string(spec.compute.accumulation.levels));
   add("mask", name_of(spec.attention.mask.kind));
   add("softcap", spec.attention.softcap > 0 ? "on" : "off");
-  add("query", query_in_registers(spec, tunables.row_tiles) ? "registers" : "shared");
+  add("tile_rows", tile_in_page(spec, tunables) ? "adjacent" : "scattered");
+  add("query", query_in_registers(spec, tunables) ? "registers" : "shared");
   return result;
 }
 
@@ -213,6 +232,7 @@ std::vector<Constant> constants(const Spec& spec, const Tunables& tunables, cons
   add("kStages", tunables.stages);
   add("kTileTokens", tunables.tile_tokens);
   add("kStageBytes", layout.stage_bytes);
+  add("kValuePart", value_part(spec));
   add("kQueryOffset", layout.query_offset);
   return result;
 }

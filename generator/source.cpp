@@ -22,22 +22,36 @@ std::string commented(std::string_view text) {
   return result;
 }
 
+// What the plan chose, without what its kernel does not have.
+std::string decisions(const Plan& plan) {
+  const Tunables& tunables = plan.tunables;
+  std::string text = fmt::format("warps: {}", tunables.warps);
+  const auto add = [&text](std::string_view name, int value) {
+    if (value > 0) text += fmt::format(", {}: {}", name, value);
+  };
+  add("stages", tunables.stages);
+  add("tile_tokens", tunables.tile_tokens);
+  add("row_tiles", tunables.row_tiles);
+  if (plan.kernel == KernelKind::decode) {
+    text += fmt::format(", merge: {}", tunables.merge == Merge::fused ? "fused" : "kernel");
+  }
+  return text;
+}
+
 // The spec's name is left out: kernels that differ in nothing else are one kernel, compiled once.
 std::string banner(const Plan& plan) {
   Spec nameless = plan.spec;
   nameless.name.clear();
-  const Tunables& tunables = plan.tunables;
   return fmt::format(
       "// Octavo {}: {} for {}. Generated; edit the spec or templates/ instead.\n"
       "//\n"
-      "// Spec\n{}"
+      "// Spec {}\n{}"
       "//\n"
       "// Plan\n"
-      "//   warps: {}, stages: {}, tile_tokens: {}, row_tiles: {}, merge: {}\n"
+      "//   {}\n"
       "//   {} threads, {} bytes of dynamic shared memory\n\n",
-      OCTAVO_VERSION, name_of(plan.kernel), plan.arch.name, commented(canonical_yaml(nameless)),
-      tunables.warps, tunables.stages, tunables.tile_tokens, tunables.row_tiles,
-      tunables.merge == Merge::fused ? "fused" : "kernel", plan.threads, plan.shared_bytes);
+      OCTAVO_VERSION, name_of(plan.kernel), plan.arch.name, digest(nameless),
+      commented(canonical_yaml(nameless)), decisions(plan), plan.threads, plan.shared_bytes);
 }
 
 std::string constants(const Plan& plan) {

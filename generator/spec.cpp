@@ -82,6 +82,7 @@ std::string cache_text(const CacheSpec& cache) {
 
 std::string kernels_text(const std::vector<KernelKind>& kernels) {
   std::vector<std::string_view> names;
+  names.reserve(kernels.size());
   for (KernelKind kernel : kernels) names.push_back(name_of(kernel));
   return fmt::format("kernels: [{}]\n", fmt::join(names, ", "));
 }

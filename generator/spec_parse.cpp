@@ -181,25 +181,28 @@ Compute read_compute(const Scope& root, Reading& reading, DataType format) {
 }
 
 std::vector<KernelKind> read_kernels(const Scope& root) {
-  using enum KernelKind;
   const std::optional<Choice> choice = root.find("kernels");
   if (!choice) return Spec{}.kernels;
-  constexpr std::string_view kAllowed = "a list of append, decode, prefill, each at most once";
+  const auto refuse = [&root](std::string_view read) {
+    root.fault("kernels",
+               fmt::format("read {}; allowed: a list of append, decode, prefill, each at most once",
+                           read));
+  };
+  const YamlNode& node = choice->node();
+  if (node.kind != YamlNode::Kind::list || node.items.empty()) refuse(shown(node));
+
   std::vector<KernelKind> kernels;
-  for (const YamlNode& item : choice->node().items) {
-    const std::array allowed{append, decode, prefill};
+  for (const YamlNode& item : node.items) {
+    constexpr std::array kAllowed{KernelKind::append, KernelKind::decode, KernelKind::prefill};
     const auto kernel =
-        std::ranges::find(allowed, item.text, [](KernelKind k) { return name_of(k); });
-    if (kernel == allowed.end() || std::ranges::find(kernels, *kernel) != kernels.end()) {
-      const bool repeated = kernel != allowed.end();
-      root.fault("kernels", fmt::format("read {}{}; allowed: {}", shown(item),
-                                        repeated ? " a second time" : "", kAllowed));
-      continue;
+        std::ranges::find(kAllowed, item.text, [](KernelKind each) { return name_of(each); });
+    if (kernel == kAllowed.end()) {
+      refuse(shown(item));
+    } else if (std::ranges::find(kernels, *kernel) != kernels.end()) {
+      refuse(shown(item) + " a second time");
+    } else {
+      kernels.push_back(*kernel);
     }
-    kernels.push_back(*kernel);
-  }
-  if (choice->node().items.empty()) {
-    root.fault("kernels", fmt::format("read {}; allowed: {}", shown(choice->node()), kAllowed));
   }
   return kernels;
 }

@@ -97,13 +97,14 @@ Scope::Scope(Reading& reading, std::string path, std::optional<Choice> choice, P
     const std::optional<Choice> value = find(key);
     reading_.note(path_of(key), value ? value->node().place : place_);
   }
-  if (map_) refuse_unknown(keys);
+  if (choice) refuse_unknown(choice->node(), keys);
 }
 
-void Scope::refuse_unknown(std::initializer_list<std::string_view> keys) const {
-  for (const YamlEntry& entry : map_->node().entries) {
+void Scope::refuse_unknown(const YamlNode& map,
+                           std::initializer_list<std::string_view> keys) const {
+  for (const YamlNode& entry : map.items) {
     if (std::ranges::find(keys, entry.key) != keys.end()) continue;
-    reading_.faults().add(entry.place, path_of(shown(entry.key)),
+    reading_.faults().add(entry.key_place, path_of(shown(entry.key)),
                           fmt::format("unknown key; allowed: {}{}", fmt::join(keys, ", "),
                                       did_you_mean(entry.key, keys)));
   }
@@ -111,10 +112,10 @@ void Scope::refuse_unknown(std::initializer_list<std::string_view> keys) const {
 
 std::optional<Choice> Scope::find(std::string_view key) const {
   if (!map_) return std::nullopt;
-  const auto& entries = map_->node().entries;
-  const auto entry = std::ranges::find(entries, key, &YamlEntry::key);
-  if (entry == entries.end()) return std::nullopt;
-  return map_->entry(static_cast<std::size_t>(entry - entries.begin()));
+  const auto& items = map_->node().items;
+  const auto item = std::ranges::find(items, key, &YamlNode::key);
+  if (item == items.end()) return std::nullopt;
+  return map_->item(static_cast<std::size_t>(item - items.begin()));
 }
 
 bool Scope::holds_map(std::string_view key) const {

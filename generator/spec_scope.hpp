@@ -92,7 +92,7 @@ class Scope {
   void fault(std::string_view key, std::string_view what) const;
 
  private:
-  void refuse_unknown(std::initializer_list<std::string_view> keys) const;
+  void refuse_unknown(const YamlNode& map, std::initializer_list<std::string_view> keys) const;
 
   Reading& reading_;
   std::string path_;

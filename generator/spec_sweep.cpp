@@ -14,9 +14,9 @@ std::size_t bounded(std::size_t count) { return std::min(count, kMostSpecs + 1);
 
 void count(YamlNode& node, bool inside_list) {
   if (node.kind == YamlNode::Kind::map) {
-    for (YamlEntry& entry : node.entries) {
-      count(entry.value, false);
-      node.choices = bounded(node.choices * entry.value.choices);
+    for (YamlNode& item : node.items) {
+      count(item, false);
+      node.choices = bounded(node.choices * item.choices);
     }
   } else if (node.kind == YamlNode::Kind::list && !inside_list && !node.items.empty()) {
     node.sweep = true;
@@ -37,19 +37,19 @@ void append_suffix(const YamlNode& node, std::size_t number, std::string_view ke
     if (told) suffix += fmt::format(".{}-{}", key, choice.node().text);
     return;
   }
-  for (std::size_t i = 0; i < choice.node().entries.size(); ++i) {
-    const YamlEntry& entry = choice.node().entries[i];
-    append_suffix(entry.value, choice.entry_number(i), entry.key, told, suffix);
+  for (std::size_t i = 0; i < choice.node().items.size(); ++i) {
+    const YamlNode& item = choice.node().items[i];
+    append_suffix(item, choice.item_number(i), item.key, told, suffix);
   }
 }
 
 }  // namespace
 
 void count_choices(YamlNode& root) {
-  for (YamlEntry& entry : root.entries) {
-    if (std::ranges::find(kNeverSwept, entry.key) != kNeverSwept.end()) continue;
-    count(entry.value, false);
-    root.choices = bounded(root.choices * entry.value.choices);
+  for (YamlNode& item : root.items) {
+    if (std::ranges::find(kNeverSwept, item.key) != kNeverSwept.end()) continue;
+    count(item, false);
+    root.choices = bounded(root.choices * item.choices);
   }
 }
 
@@ -61,15 +61,15 @@ Choice::Choice(const YamlNode& node, std::size_t number) : node_(&node), number_
   }
 }
 
-std::size_t Choice::entry_number(std::size_t i) const {
+std::size_t Choice::item_number(std::size_t i) const {
   std::size_t stride = 1;
-  for (std::size_t later = node_->entries.size() - 1; later > i; --later) {
-    stride = bounded(stride * node_->entries[later].value.choices);
+  for (std::size_t later = node_->items.size() - 1; later > i; --later) {
+    stride = bounded(stride * node_->items[later].choices);
   }
-  return number_ / stride % node_->entries[i].value.choices;
+  return number_ / stride % node_->items[i].choices;
 }
 
-Choice Choice::entry(std::size_t i) const { return {node_->entries[i].value, entry_number(i)}; }
+Choice Choice::item(std::size_t i) const { return {node_->items[i], item_number(i)}; }
 
 std::string sweep_suffix(const YamlNode& root, std::size_t number) {
   std::string suffix;

@@ -24,9 +24,9 @@ class Choice {
 
   const YamlNode& node() const { return *node_; }
 
-  // Of a map: the choice for its i-th entry, and that choice's number.
-  Choice entry(std::size_t i) const;
-  std::size_t entry_number(std::size_t i) const;
+  // Of a map: the choice for its i-th item, and that choice's number.
+  Choice item(std::size_t i) const;
+  std::size_t item_number(std::size_t i) const;
 
  private:
   const YamlNode* node_;

@@ -13,10 +13,17 @@ namespace octavo {
 namespace {
 
 constexpr std::size_t kMostDepth = 8;  // of lists and maps; the schema with its sweeps needs five
-constexpr std::size_t kMostShown = 40;
+constexpr std::size_t kMostShown = 60;
 
 Place place_of(const YAML::Mark& mark) {
   return mark.is_null() ? Place{} : Place{mark.line + 1, mark.column + 1};
+}
+
+YamlNode node_at(YamlNode::Kind kind, Place place) {
+  YamlNode node;
+  node.kind = kind;
+  node.place = place;
+  return node;
 }
 
 struct Refused {
@@ -38,7 +45,7 @@ class Builder final : public YAML::EventHandler {
     // The mark of a value that is not there is wherever the next thing stands; its key is better.
     const bool value = !open_.empty() && open_.back().has_key;
     const Place place = value ? open_.back().key_place : place_of(mark);
-    add({.kind = YamlNode::Kind::null, .place = place}, anchor, "");
+    add(node_at(YamlNode::Kind::null, place), anchor, "");
   }
 
   void OnAlias(const YAML::Mark& mark, YAML::anchor_t) override {
@@ -47,7 +54,6 @@ class Builder final : public YAML::EventHandler {
 
   void OnScalar(const YAML::Mark& mark, const std::string& tag, YAML::anchor_t anchor,
                 const std::string& value) override {
-    const bool quoted = tag == "!";  // what the parser calls a quoted scalar
     const Place place = place_of(mark);
     if (expects_key()) {
       check(place, anchor, tag);
@@ -56,8 +62,10 @@ class Builder final : public YAML::EventHandler {
       open_.back().has_key = true;
       return;
     }
-    add({.kind = YamlNode::Kind::scalar, .place = place, .text = value, .quoted = quoted}, anchor,
-        tag);
+    YamlNode node = node_at(YamlNode::Kind::scalar, place);
+    node.text = value;
+    node.quoted = tag == "!";  // what the parser calls a quoted scalar
+    add(std::move(node), anchor, tag);
   }
 
   void OnSequenceStart(const YAML::Mark& mark, const std::string& tag, YAML::anchor_t anchor,
@@ -77,8 +85,8 @@ class Builder final : public YAML::EventHandler {
   struct Open {
     YamlNode node;
     bool has_key = false;  // map: a key was read, its value comes next
-    std::string key{};
-    Place key_place{};
+    std::string key;
+    Place key_place;
   };
 
   bool expects_key() const {
@@ -99,7 +107,7 @@ class Builder final : public YAML::EventHandler {
       throw Refused{place,
                     fmt::format("more than {} lists and maps inside each other", kMostDepth)};
     }
-    open_.push_back({.node = {.kind = kind, .place = place}});
+    open_.emplace_back().node = node_at(kind, place);
   }
 
   void close() {
@@ -125,14 +133,17 @@ class Builder final : public YAML::EventHandler {
       return;
     }
     parent.has_key = false;
-    auto& entries = parent.node.entries;
-    const auto first = std::ranges::find(entries, parent.key, &YamlEntry::key);
-    if (first != entries.end()) {
-      faults_.add(parent.key_place, path(),
-                  fmt::format("a second time, first in line {}; allowed: once", first->place.line));
+    auto& items = parent.node.items;
+    const auto first = std::ranges::find(items, parent.key, &YamlNode::key);
+    if (first != items.end()) {
+      faults_.add(
+          parent.key_place, path(),
+          fmt::format("a second time, first in line {}; allowed: once", first->key_place.line));
       return;
     }
-    entries.push_back({parent.key, parent.key_place, std::move(node)});
+    node.key = parent.key;
+    node.key_place = parent.key_place;
+    items.push_back(std::move(node));
   }
 
   // Of the key whose value is being read: "attention.head_dim".
@@ -160,6 +171,7 @@ void Faults::add(Place place, std::string_view key, std::string_view what) {
 
 std::vector<std::string> Faults::lines(std::string_view file) const {
   std::vector<std::string> lines;
+  lines.reserve(faults_.size() + 1);
   for (const auto& [place, what] : faults_) {
     lines.push_back(fmt::format("{}:{}:{}: {}", file, place.line, place.column, what));
   }
@@ -181,7 +193,7 @@ bool read_yaml(std::string_view text, YamlNode& root, Faults& faults) {
     while (parser.HandleNextDocument(builder)) {
     }
   } catch (const YAML::Exception& error) {
-    faults.add(place_of(error.mark), "", fmt::format("not YAML: {}", error.msg));
+    faults.add(place_of(error.mark), "", fmt::format("not YAML: {}", shown(error.msg)));
     return false;
   } catch (const Refused& refused) {
     faults.add(refused.place, "", refused.what);
@@ -200,7 +212,7 @@ std::string shown(const YamlNode& node) {
     case YamlNode::Kind::list:
       return node.items.empty() ? "an empty list" : "a list";
     case YamlNode::Kind::map:
-      return node.entries.empty() ? "an empty map" : "a map";
+      return node.items.empty() ? "an empty map" : "a map";
     case YamlNode::Kind::null:
       break;
   }

@@ -10,7 +10,7 @@
 
 namespace octavo {
 
-inline constexpr std::size_t kMostYamlBytes = 64 * 1024;
+inline constexpr std::size_t kMostYamlBytes = 65'536;
 
 struct Place {
   int line = 1;
@@ -32,26 +32,19 @@ class Faults {
   std::set<std::pair<Place, std::string>> faults_;
 };
 
-struct YamlEntry;
-
 struct YamlNode {
   enum class Kind { null, scalar, list, map };
   Kind kind = Kind::null;
   Place place;
-  std::string text{};                // scalar
-  bool quoted = false;               // scalar
-  std::vector<YamlNode> items{};     // list
-  std::vector<YamlEntry> entries{};  // map, in the file's order
+  std::string key;  // under which it stands, in a map
+  Place key_place;
+  std::string text;             // scalar
+  bool quoted = false;          // scalar
+  std::vector<YamlNode> items;  // list or map, in the file's order
 
   // Filled in by count_choices (spec_sweep.hpp).
   bool sweep = false;       // a list of alternatives
   std::size_t choices = 1;  // values that the node stands for
-};
-
-struct YamlEntry {
-  std::string key;
-  Place place;  // of the key
-  YamlNode value;
 };
 
 // The tree of the document's top-level map. Duplicate keys are faults, and the tree holds the

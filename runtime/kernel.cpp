@@ -10,6 +10,8 @@ namespace {
 
 // What a kernel may have without asking for more.
 constexpr int kSharedBytesByDefault = 48 * 1024;
+// The most blocks of a grid in y and in z.
+constexpr unsigned kMaxGridYZ = 65535;
 
 }  // namespace
 
@@ -62,6 +64,10 @@ struct Kernel::State {
   void launch(const LaunchShape& shape, const void* arguments, CUstream stream) const {
     if (shape.tokens == 0) return;
     const Grid blocks = grid(plan, shape);
+    if (blocks.y > kMaxGridYZ || blocks.z > kMaxGridYZ) {
+      throw UsageError(fmt::format("{} of {} tokens in {} sequences is too large for one launch",
+                                   plan.entry, shape.tokens, shape.sequences));
+    }
     const Driver& driver = module.current();
     void* parameters[] = {const_cast<void*>(arguments)};
     driver.check(driver.cuLaunchKernel(

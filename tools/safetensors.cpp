@@ -128,6 +128,8 @@ class Reader {
       return json::parse(begin, end, no_twins);
     } catch (const json::parse_error& error) {
       fail("the header is not JSON: an error at its byte {}", error.byte);
+    } catch (const json::out_of_range&) {
+      fail("the header has a number that is too large");
     }
   }
 
@@ -216,9 +218,9 @@ class Reader {
     constexpr std::size_t kMost = 40;
     std::string text = name.substr(0, kMost);
     for (char& c : text) {
-      if (c < ' ' || c == 0x7F) c = '?';
+      if (c < ' ' || c > '~') c = '?';
     }
-    return '"' + text + (name.size() > kMost ? "…\"" : "\"");
+    return '"' + text + (name.size() > kMost ? "...\"" : "\"");
   }
 
   std::span<const std::byte> bytes_, data_;

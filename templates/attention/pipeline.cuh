@@ -29,6 +29,7 @@ class Pipeline {
       : cache_(cache), rows_(rows), end_(share.end), stages_(stages) {
     next_ = share.first + warp_id() * kTileTokens;
     look_up();
+#pragma unroll 1
     for (int i = 0; i < kStages - 1; ++i) copy(i);
     write_ = kStages - 1;
   }
@@ -46,17 +47,6 @@ class Pipeline {
   }
 
  private:
-  // Each lane finds the row of one token of the tile that is copied next; the latency passes while
-  // the warp works on another tile. A layer's rows number fewer than 2^31.
-  __device__ void look_up() {
-    static_assert(kTileTokens <= 32, "a lane for each token");
-    const int token = next_ + lane_id();
-    row_ = -1;
-    if (lane_id() < kTileTokens && token < end_) {
-      row_ = static_cast<int>(KvLayout::row(cache_, rows_.sequence, rows_.kv_head, token));
-    }
-  }
-
   // Starts the next tile's copies. Tokens that are not there become zeros, their scales too, so that
   // nothing read from the tile is a NaN that no one wrote.
   __device__ void copy(int stage) {
@@ -65,10 +55,8 @@ class Pipeline {
       copy_rows<kKeyUnits>(tile, cache_.k);
       copy_rows<kValueUnits>(tile + kValuesOffset, cache_.v);
       if constexpr (Scale::kPerToken) {
-        if (lane_id() < kTileTokens) {
-          copy_scale(tile + kKeyScalesOffset, cache_.k_scale);
-          copy_scale(tile + kValueScalesOffset, cache_.v_scale);
-        }
+        copy_scales(tile + kKeyScalesOffset, cache_.k_scale);
+        copy_scales(tile + kValueScalesOffset, cache_.v_scale);
       }
       next_ += kWarps * kTileTokens;
       look_up();
@@ -76,31 +64,49 @@ class Pipeline {
     cp_async_commit_group();
   }
 
+  // Lane l copies units l, l + 32, l + 64, ... of the tile's rows, counted from the first row on.
   template <int kUnits>
   __device__ void copy_rows(unsigned tile, DeviceAddress rows) {
     constexpr int kCopies = kTileTokens * kUnits;
+    const TileUnits<kUnits> units(tile_rows_, rows);
 #pragma unroll
     for (int i = 0; i < kCopies; i += 32) {
-      const int token = (i + lane_id()) / kUnits;
-      const int unit = (i + lane_id()) % kUnits;
-      const int row = __shfl_sync(0xffffffff, row_, token);
+      const DeviceAddress unit = units.address(i);
+      const int bytes = units.exists(i) ? 16 : 0;
       if (kCopies % 32 == 0 || i + lane_id() < kCopies) {
-        const long long offset = row < 0 ? 0 : row * (kUnits * 16ll) + unit * 16;
-        cp_async_16(tile + unit_index<kUnits>(token, unit) * 16, rows + offset, row < 0 ? 0 : 16);
+        cp_async_16(copied_unit<kUnits>(tile, i), unit, bytes);
       }
     }
   }
 
-  __device__ void copy_scale(unsigned scales, DeviceAddress all) {
-    cp_async_4(scales + lane_id() * 4, all + (row_ < 0 ? 0 : row_ * 4ll), row_ < 0 ? 0 : 4);
+  // Where the lane's unit i + lane goes. Where 32 units are whole rows, the row's swizzle is that of
+  // the lane's part of it and that of the constant i, so that little is left to compute.
+  template <int kUnits>
+  static __device__ unsigned copied_unit(unsigned tile, int i) {
+    if constexpr (32 % kUnits == 0) {
+      const int lane = lane_id() ^ row_swizzle<kUnits>(lane_id() / kUnits);
+      return tile + (lane ^ row_swizzle<kUnits>(i / kUnits)) * 16 + i * 16;
+    }
+    const int index = i + lane_id();
+    return tile + (index ^ row_swizzle<kUnits>(index / kUnits)) * 16;
   }
+
+  __device__ void copy_scales(unsigned tile, DeviceAddress scales) {
+    const TileUnits<1, 4> units(tile_rows_, scales);
+    const DeviceAddress scale = units.address(0);
+    const int bytes = units.exists(0) ? 4 : 0;
+    if (lane_id() < kTileTokens) cp_async_4(tile + lane_id() * 4, scale, bytes);
+  }
+
+  // The rows of the tile that is copied next are looked up while the warp works on another one.
+  __device__ void look_up() { tile_rows_.look_up(cache_, rows_, next_, end_); }
 
   const KvCache& cache_;
   const Rows& rows_;
   int end_;          // of the share
   unsigned stages_;  // the warp's, in shared memory
   int next_;         // first token of the tile that is copied next
-  int row_;          // of this lane's token in it; -1: no such token
+  TileRows tile_rows_;  // its rows in the cache
   int read_ = 0;
   int write_ = 0;
 };

@@ -39,25 +39,26 @@ inline __device__ void load_query(float (&values)[kWordDims], DeviceAddress q) {
   for (int i = 0; i < kWordDims; ++i) values[i] = all[i];
 }
 
-// The lane's two rows of a row tile, 16 * tile + g and 8 more. Rows beyond the block's are zeros.
+// The lane's two rows of a row tile, 16 * tile + g and 8 more. Rows beyond the block's repeat its
+// last one; no one looks at what becomes of them.
 struct QueryRows {
-  DeviceAddress q[2];  // 0: no such row
+  DeviceAddress q[2];
   float scale[2];      // of what is multiplied; 1 where queries need none
 
   __device__ QueryRows(const DecodeArguments& arguments, const Rows& rows, int tile) {
 #pragma unroll
     for (int half = 0; half < 2; ++half) {
-      const int row = 16 * tile + lane_id() / 4 + 8 * half;
+      const int row = min(16 * tile + lane_id() / 4 + 8 * half, rows.count - 1);
       const long long element =
           rows.token(row) * arguments.q_stride + rows.head(row) * static_cast<long long>(kHeadDimQk);
-      q[half] = row < rows.count ? arguments.q + element * Input::kBytes : 0;
+      q[half] = arguments.q + element * Input::kBytes;
       scale[half] = Mma::kQueryLimit > 0 ? largest(half) * (1 / Mma::kQueryLimit) : 1;
     }
   }
 
   __device__ void load(float (&values)[kWordDims], int half, int word) const {
     for (float& value : values) value = 0;
-    if (q[half] != 0 && word < kKeyWords) load_query(values, q[half] + dim_of_word(word) * Input::kBytes);
+    if (word < kKeyWords) load_query(values, q[half] + dim_of_word(word) * Input::kBytes);
   }
 
   // The first operand of one product of S.

@@ -8,6 +8,9 @@ constexpr int kRows = 16 * kRowTiles;  // of a block
 
 inline __device__ float minus_infinity() { return __uint_as_float(0xff800000); }
 
+// Where nothing has been seen yet, exponents are taken from 0 instead of minus infinity.
+inline __device__ float finite(float maximum) { return maximum == minus_infinity() ? 0 : maximum; }
+
 // The queries of a block. A sequence's query tokens and the query heads that share a KV head are
 // rows of one matrix: row r is token r / kGroup with head r % kGroup. A block takes kRows of them.
 struct Rows {

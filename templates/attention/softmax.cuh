@@ -15,14 +15,10 @@ inline __device__ float quad_sum(float value) {
   return value + __shfl_xor_sync(0xffffffff, value, 2);
 }
 
-// Where nothing has been seen yet, exponents are taken from 0 instead of minus infinity.
-inline __device__ float finite(float maximum) { return maximum == minus_infinity() ? 0 : maximum; }
-
 // V's scales of a tile's tokens multiply P, relative to the largest scale so far, so that P stays
 // within its format; O is in units of that largest scale.
 struct ValueScales {
-  float ratio[kTokenTiles][2];       // scale / largest
-  float reciprocal[kTokenTiles][2];  // its reciprocal; 0 for a scale of 0
+  float ratio[kTokenTiles][2];  // scale / largest
 
   // Returns what O's unit shrinks by.
   __device__ float update(float& largest, const char* scales) {
@@ -36,13 +32,7 @@ struct ValueScales {
     }
     largest = quad_max(largest);
     const float inverse = largest > 0 ? rcp_approx_ftz(largest) : 0;
-#pragma unroll
-    for (int i = 0; i < kTokenTiles; ++i) {
-      for (int j = 0; j < 2; ++j) {
-        ratio[i][j] *= inverse;
-        reciprocal[i][j] = ratio[i][j] > 0 ? rcp_approx_ftz(ratio[i][j]) : 0;
-      }
-    }
+    for (auto& pair : ratio) pair[0] *= inverse, pair[1] *= inverse;
     return before * inverse;
   }
 };
@@ -106,8 +96,8 @@ class Softmax {
       for (int row_tile = 0; row_tile < kRowTiles; ++row_tile) {
         for (int j = 0; j < 4; ++j) {
           float& score = scores[row_tile][i][j];
-          score *= j % 2 == 0 ? key_scale.x : key_scale.y;
-          score = Softcap::apply(score * logit_scale_[row_tile][j / 2]);
+          const float scale = (j % 2 == 0 ? key_scale.x : key_scale.y) * logit_scale_[row_tile][j / 2];
+          score = Softcap::apply(score * scale);
         }
       }
     }
@@ -174,16 +164,12 @@ class Softmax {
       const int half = i % 2;
       const int first = step * Mma::kStepTokens / 8 + i / 2 * kTiles;
       float values[Mma::kPack];
+      float ratio[Mma::kPack];
       for (int j = 0; j < Mma::kPack; ++j) {
         values[j] = weights[first + j / 2][2 * half + j % 2];
-        if constexpr (Scale::kPerToken) values[j] *= value_scales.ratio[first + j / 2][j % 2];
+        ratio[j] = Scale::kPerToken ? value_scales.ratio[first + j / 2][j % 2] : 1;
       }
-      a[i] = Mma::pack(values);
-      Mma::unpack(values, a[i]);
-      for (int j = 0; j < Mma::kPack; ++j) {
-        if constexpr (Scale::kPerToken) values[j] *= value_scales.reciprocal[first + j / 2][j % 2];
-        sum[tile][half] += values[j];
-      }
+      a[i] = Mma::weights(values, ratio, sum[tile][half]);
     }
   }
 

@@ -24,15 +24,25 @@ static_assert(kStageBytes >= (Scale::kPerToken ? kValueScalesOffset + kTileToken
 // bit 2 in odd rows parts K's. Rows of 64 (mod 128) bytes: odd rows start at bank 16, which parts
 // K's rows already. Other rows start at banks different enough.
 template <int kUnits>
-inline __device__ int unit_index(int row, int unit) {
-  const int index = row * kUnits + unit;
-  if constexpr (kUnits % 8 == 0) return index ^ (row & 6) ^ (row & 1) << 2;
-  if constexpr (kUnits % 8 == 4) return index ^ (row & 6);
-  return index;
+inline __device__ int row_swizzle(int row) {
+  if constexpr (kUnits % 8 == 0) return (row & 6) ^ (row & 1) << 2;
+  if constexpr (kUnits % 8 == 4) return row & 6;
+  return 0;
 }
 
-// As `index ^ ...` changes nothing above bit 2 and rows 8 apart are a multiple of 8 units apart, a
-// lane's rows 8 apart are at constant distances.
+// Unit `unit + constant` of a row, two numbers that share no bit: the lane's part is computed once for
+// all constants.
+template <int kUnits>
+inline __device__ int unit_index(int row, int unit, int constant) {
+  const int lane = row * kUnits + unit;
+  if constexpr (kUnits % 8 == 0) {
+    return (lane ^ row_swizzle<kUnits>(row) ^ (constant & 7)) + (constant & ~7);
+  }
+  return (lane + constant) ^ row_swizzle<kUnits>(row);
+}
+
+// As `^` changes nothing above bit 2 and rows 8 apart are a multiple of 8 units apart, a lane's rows 8
+// apart are at constant distances.
 template <int kUnits>
 constexpr int kEightRowsBytes = 8 * kUnits * 16;
 

@@ -18,7 +18,8 @@ struct Fp8Convert : Fp8ToBf16 {
     return mul_rn_f16x2(e4m3_fields_f16(pair), 0x5c005c00);  // 2^8
   }
   static __device__ unsigned f16x2_from_e5m2x2(unsigned short pair) {
-    return __byte_perm(pair, 0, 0x1404);  // e5m2 is the upper byte of fp16
+    // e5m2 is the upper byte of fp16; the multiplication makes every NaN the canonical one.
+    return mul_rn_f16x2(__byte_perm(pair, 0, 0x1404), 0x3c003c00);
   }
 
   static __device__ unsigned e4m3(float value) { return fp8<3, 7, 0x7e>(value); }

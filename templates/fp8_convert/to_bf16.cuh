@@ -9,10 +9,10 @@ namespace octavo {
 // times a power of two, subnormals included: one exact multiplication away from bf16.
 struct Fp8ToBf16 {
   static __device__ unsigned bf16x2_from_e4m3x2(unsigned short pair) {
-    return product(e4m3_fields(pair), 0x7b807b80);  // 2^120
+    return mul_rn_bf16x2(e4m3_fields(pair), 0x7b807b80);  // 2^120
   }
   static __device__ unsigned bf16x2_from_e5m2x2(unsigned short pair) {
-    return product(e5m2_fields(pair), 0x77807780);  // 2^112
+    return mul_rn_bf16x2(e5m2_fields(pair), 0x77807780);  // 2^112
   }
 
   // bf16x2 of the values * 2^-120; the code of NaN becomes NaN.
@@ -28,11 +28,6 @@ struct Fp8ToBf16 {
     const unsigned magnitude = (bytes & 0x7f007f00) >> 3;
     const unsigned special = (magnitude + 0x00800080) & 0x10001000;
     return (bytes & 0x80008000) | magnitude | ((special << 3) - (special >> 5));
-  }
-
- private:
-  static __device__ unsigned product(unsigned a, unsigned b) {
-    return fma_rn_bf16x2(a, b, 0x80008000);  // adding -0 keeps the sign of zero
   }
 };
 

@@ -4,7 +4,7 @@
 #pragma once
 
 #include "arguments.cuh"
-#include "ptx/memory.cuh"
+#include "row/whole.cuh"
 
 namespace octavo {
 
@@ -17,9 +17,9 @@ struct Place {
 __device__ Place place_of(const AppendArguments& arguments, int token) {
   const Batch& batch = arguments.batch;
   const int* starts = reinterpret_cast<const int*>(batch.token_start);
-  int sequence = 0;
-  for (int end = batch.sequences;
-       end - sequence > 1;) {  // the token is in one of sequence .. end - 1
+  int sequence = 0;  // the token is in one of sequence .. end - 1
+  int end = batch.sequences;
+  while (end - sequence > 1) {
     const int middle = (sequence + end) / 2;
     (starts[middle] <= token ? sequence : end) = middle;
   }
@@ -30,25 +30,25 @@ __device__ Place place_of(const AppendArguments& arguments, int token) {
 }
 
 // K or V: quantised, then stored where the token's place in the cache is.
-template <int kDim, int kLanes>
+template <class Row, int kDim, int kLanes>
 struct ToCache {
   const KvCache& cache;
   DeviceAddress values;
   DeviceAddress scales;
 
-  __device__ void operator()(const float (&row)[8], const Place& place, int, int head,
+  __device__ void operator()(const float (&unscaled)[8], const Place& place, int, int head,
                              int lane) const {
-    const float scale = Scale::of_row<kLanes>(scales, head, row);
+    const float scale = Scale::of_row<kLanes>(scales, head, unscaled);
     if (place.row < 0) return;
-    const long long index = place.row + head * KvLayout::head_stride(cache);
-    if (lane == 0) Scale::store(scales, index, scale);
+    const long long row = place.row + head * KvLayout::head_stride(cache);
+    if (lane == 0) Scale::store(scales, row, scale);
     if (8 * lane >= kDim) return;
     float scaled[8];
 #pragma unroll
-    for (int i = 0; i < 8; ++i) scaled[i] = row[i] * Scale::reciprocal(scale);
+    for (int i = 0; i < 8; ++i) scaled[i] = unscaled[i] * Scale::reciprocal(scale);
     unsigned words[2 * Cache::kBytes];
     Cache::pack(words, scaled);
-    st_global(values + (index * kDim + 8 * lane) * Cache::kBytes, words);
+    Row::template store<Cache::kBytes>(values + row * kDim * Cache::kBytes, words, lane);
   }
 };
 
@@ -57,17 +57,18 @@ struct ToQuery {
   DeviceAddress values;
   long long stride;
 
-  __device__ void operator()(const float (&row)[8], const Place& place, int token, int head,
+  __device__ void operator()(const float (&rotated)[8], const Place& place, int token, int head,
                              int lane) const {
     if (place.position < 0 || 8 * lane >= kHeadDimQk) return;
     unsigned words[2 * Input::kBytes];
-    Input::pack(words, row);
-    st_global(values + (token * stride + head * kHeadDimQk + 8 * lane) * Input::kBytes, words);
+    Input::pack(words, rotated);
+    const long long row = token * stride + head * kHeadDimQk;
+    Rope::Row::store<Input::kBytes>(values + row * Input::kBytes, words, lane);
   }
 };
 
 // Takes a block's share of the rows of one tensor [tokens, kHeads, kDim] to `destination`.
-template <int kHeads, int kDim, int kLanes, bool kRotated, class Destination>
+template <class Row, int kHeads, int kDim, int kLanes, bool kRotated, class Destination>
 __device__ void append_rows(const AppendArguments& arguments, int block, DeviceAddress source,
                             long long stride, const Destination& destination) {
   constexpr int kRowsAtOnce = kThreads / kLanes;
@@ -85,8 +86,8 @@ __device__ void append_rows(const AppendArguments& arguments, int block, DeviceA
     const int row = first_row + i * kRowsAtOnce;
     const int token = row / kHeads;
     if (token < tokens && 8 * lane < kDim) {
-      const long long start = token * stride + row % kHeads * kDim + 8 * lane;
-      ld_global(words[i], source + start * Input::kBytes);
+      const long long start = token * stride + row % kHeads * kDim;
+      Row::template load<Input::kBytes>(words[i], source + start * Input::kBytes, lane);
     }
   }
 
@@ -122,15 +123,15 @@ extern "C" __global__ void __launch_bounds__(kThreads, kResidentBlocks)
   const int v_blocks = blocks_of<kKvHeads, kLanesV>(arguments.batch.tokens);
   const int block = blockIdx.x;
   if (block < k_blocks) {
-    append_rows<kKvHeads, kHeadDimQk, kLanesQk, true>(
+    append_rows<Rope::Row, kKvHeads, kHeadDimQk, kLanesQk, true>(
         arguments, block, arguments.k, arguments.k_stride,
-        ToCache<kHeadDimQk, kLanesQk>{cache, cache.k, cache.k_scale});
+        ToCache<Rope::Row, kHeadDimQk, kLanesQk>{cache, cache.k, cache.k_scale});
   } else if (block < k_blocks + v_blocks) {
-    append_rows<kKvHeads, kHeadDimV, kLanesV, false>(
+    append_rows<WholeRow, kKvHeads, kHeadDimV, kLanesV, false>(
         arguments, block - k_blocks, arguments.v, arguments.v_stride,
-        ToCache<kHeadDimV, kLanesV>{cache, cache.v, cache.v_scale});
+        ToCache<WholeRow, kHeadDimV, kLanesV>{cache, cache.v, cache.v_scale});
   } else if constexpr (Rope::kDims > 0) {
-    append_rows<kQueryHeads, kHeadDimQk, kLanesQk, true>(
+    append_rows<Rope::Row, kQueryHeads, kHeadDimQk, kLanesQk, true>(
         arguments, block - k_blocks - v_blocks, arguments.q, arguments.q_stride,
         ToQuery{arguments.q_rotated, arguments.q_stride});
   }

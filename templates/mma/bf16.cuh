@@ -2,6 +2,7 @@
 
 #include "ptx/convert.cuh"
 #include "ptx/mma.cuh"
+#include "ptx/multiply.cuh"
 
 namespace octavo {
 
@@ -16,9 +17,15 @@ struct Mma {
   static __device__ unsigned pack(const float (&values)[2]) {
     return cvt_rn_bf16x2_f32(values[0], values[1]);
   }
-  static __device__ void unpack(float (&values)[2], unsigned pair) {
-    values[0] = __uint_as_float(pair << 16);
-    values[1] = __uint_as_float(pair & 0xffff0000);
+
+  // Softmax weights as an operand, each times its ratio, a power of two up to 1. `sum` takes them as
+  // they were rounded; the product is exact.
+  static __device__ unsigned weights(const float (&values)[2], const float (&ratio)[2],
+                                     float& sum) {
+    const unsigned pair = pack(values);
+    sum += __uint_as_float(pair << 16);
+    sum += __uint_as_float(pair & 0xffff0000);
+    return Scale::kPerToken ? mul_rn_bf16x2(pair, pack(ratio)) : pair;
   }
 
   // Two fp8 values as an operand.

@@ -2,6 +2,8 @@
 
 #include "ptx/convert.cuh"
 #include "ptx/mma.cuh"
+#include "ptx/mov.cuh"
+#include "ptx/multiply.cuh"
 
 namespace octavo {
 
@@ -17,9 +19,15 @@ struct Mma {
   static __device__ unsigned pack(const float (&values)[2]) {
     return cvt_rn_f16x2_f32(values[0], values[1]);
   }
-  static __device__ void unpack(float (&values)[2], unsigned pair) {
-    values[0] = cvt_f32_f16(pair & 0xffff);
-    values[1] = cvt_f32_f16(pair >> 16);
+
+  // Softmax weights as an operand, each times its ratio, a power of two up to 1. `sum` takes them as
+  // they were rounded; the product is exact.
+  static __device__ unsigned weights(const float (&values)[2], const float (&ratio)[2],
+                                     float& sum) {
+    const unsigned pair = pack(values);
+    sum += cvt_f32_f16(pair & 0xffff);
+    sum += cvt_f32_f16(mov_b32_high(pair));
+    return Scale::kPerToken ? mul_rn_f16x2(pair, pack(ratio)) : pair;
   }
 
   // Two fp8 values as an operand.

@@ -2,6 +2,8 @@
 
 #include "ptx/convert.cuh"
 #include "ptx/mma_fp8.cuh"
+#include "ptx/mov.cuh"
+#include "ptx/special.cuh"
 
 namespace octavo {
 
@@ -21,12 +23,26 @@ struct Fp8Mma {
     const unsigned high = Fp8Convert::e4m3x2(values[2], values[3]);
     return low | high << 16;
   }
-  static __device__ void unpack(float (&values)[4], unsigned word) {
+
+  // Softmax weights as an operand, each times its ratio, a power of two up to 1. e4m3 has no room
+  // for exact products, so these are rounded, and `sum` takes what the weights became.
+  static __device__ unsigned weights(const float (&values)[4], const float (&ratio)[4],
+                                     float& sum) {
+    float products[4];
+    for (int i = 0; i < 4; ++i) products[i] = values[i] * ratio[i];
+    const unsigned word = pack(products);
     for (int i = 0; i < 2; ++i) {
-      const unsigned pair = Fp8Convert::f16x2_from_e4m3x2(word >> 16 * i);
-      values[2 * i] = cvt_f32_f16(pair & 0xffff);
-      values[2 * i + 1] = cvt_f32_f16(pair >> 16);
+      const unsigned pair = Fp8Convert::f16x2_from_e4m3x2(i == 0 ? word : mov_b32_high(word));
+      sum += cvt_f32_f16(pair & 0xffff) * reciprocal(ratio[2 * i]);
+      sum += cvt_f32_f16(mov_b32_high(pair)) * reciprocal(ratio[2 * i + 1]);
     }
+    return word;
+  }
+
+ private:
+  static __device__ float reciprocal(float ratio) {
+    if constexpr (!Scale::kPerToken) return 1;
+    return ratio > 0 ? rcp_approx_ftz(ratio) : 0;
   }
 };
 

@@ -1,7 +1,14 @@
-// Loads and stores of global memory, 8 to 32 bytes a lane, 16 at once.
+// Loads and stores of global memory, 4 to 32 bytes a lane, at most 16 at once.
 #pragma once
 
 namespace octavo {
+
+inline __device__ void ld_global(unsigned (&words)[2], unsigned long long address) {
+  asm volatile("ld.global.v2.u32 {%0, %1}, [%2];"
+               : "=r"(words[0]), "=r"(words[1])
+               : "l"(address)
+               : "memory");
+}
 
 inline __device__ void ld_global(unsigned (&words)[4], unsigned long long address) {
   asm volatile("ld.global.v4.u32 {%0, %1, %2, %3}, [%4];"
@@ -25,6 +32,10 @@ inline __device__ void ld_global(unsigned (&words)[8], unsigned long long addres
         "=r"(words[5]), "=r"(words[6]), "=r"(words[7])
       : "l"(address)
       : "memory");
+}
+
+inline __device__ void st_global(unsigned long long address, const unsigned (&words)[1]) {
+  asm volatile("st.global.u32 [%0], %1;" ::"l"(address), "r"(words[0]) : "memory");
 }
 
 inline __device__ void st_global(unsigned long long address, const unsigned (&words)[2]) {

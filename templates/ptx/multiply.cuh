@@ -15,4 +15,9 @@ inline __device__ unsigned fma_rn_bf16x2(unsigned a, unsigned b, unsigned c) {
   return sum;
 }
 
+// Only sm_90 and later multiply without adding; adding -0 keeps the sign of zero.
+inline __device__ unsigned mul_rn_bf16x2(unsigned a, unsigned b) {
+  return fma_rn_bf16x2(a, b, 0x80008000);
+}
+
 }  // namespace octavo

@@ -4,7 +4,8 @@
 
 namespace octavo {
 
-// One scale for all of K and one for all of V, which the caller has set.
+// One scale for all of K and one for all of V, which the caller has set. Values are multiplied by
+// its reciprocal, rounded to fp32; what then lies beyond the format saturates.
 struct Scale {
   // Whether a row has a scale of its own, at scales[row].
   static constexpr bool kPerToken = false;

@@ -1,7 +1,6 @@
 #pragma once
 
 #include "arguments.cuh"
-#include "ptx/shuffle.cuh"
 
 namespace octavo {
 
@@ -31,7 +30,7 @@ struct Scale {
       }
     }
     for (int mask = kLanes / 2; mask > 0; mask /= 2) {
-      largest = fmaxf(largest, shfl_bfly(largest, mask));
+      largest = fmaxf(largest, __shfl_xor_sync(0xffffffff, largest, mask));
     }
     if (largest == 0) return 1;
     // Up to a fraction of 1.75, that of the largest finite value, the exponents subtract; above it

@@ -37,6 +37,7 @@ TEST_CASE("banner, arguments, constants, in this order") {
   const std::string text = emit(small_plan()).text;
   CHECK(text.starts_with("// Octavo "));
   CHECK(holds(text, ": decode for sm_90a."));
+  CHECK(holds(text, "\n// Spec " + digest(small_plan().spec) + "\n//   octavo: 1\n"));
   CHECK(holds(text, "\n//     query_heads: 8\n"));
   CHECK(holds(text, "//   warps: 4, stages: 2, tile_tokens: 32, row_tiles: 1, merge: fused\n"));
   CHECK(holds(text, "//   128 threads, 4096 bytes of dynamic shared memory\n"));
@@ -56,6 +57,13 @@ TEST_CASE("the same plan gives the same bytes, whatever the spec's name") {
   CHECK(emit(plan).text == text);
   plan.tunables.stages = 3;
   CHECK(emit(plan).text != text);
+}
+
+TEST_CASE("the banner leaves out what a kernel does not have") {
+  Plan plan = small_plan();
+  plan.kernel = KernelKind::append;
+  plan.tunables = {.warps = 4};
+  CHECK(holds(emit(plan).text, "//   warps: 4\n"));
 }
 
 TEST_CASE("the entry is the plan's") { CHECK(emit(small_plan()).entry == "decode"); }

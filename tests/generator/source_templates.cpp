@@ -50,8 +50,8 @@ TEST_CASE("the library holds every template as it is on disk") {
 }
 
 TEST_CASE("a template that does not exist is an error that names it") {
-  CHECK_THROWS_WITH_AS(template_text("scale/none.cuh"), "templates/scale/none.cuh does not exist",
-                       std::logic_error);
+  CHECK_THROWS_WITH_AS(template_text("scale/nowhere.cuh"),
+                       "templates/scale/nowhere.cuh does not exist", std::logic_error);
   CHECK_THROWS_WITH_AS(template_text(""), "templates/ does not exist", std::logic_error);
 }
 

@@ -255,6 +255,7 @@ TEST_CASE("kernels, name and version") {
       "first, at most 100";
   CHECK(faults_of(top("kernels: []")) == fmt::format(kKernels, "an empty list"));
   CHECK(faults_of(top("kernels: decode")) == fmt::format(kKernels, "\"decode\""));
+  CHECK(faults_of(top("kernels: {a: decode}")) == fmt::format(kKernels, "a map"));
   CHECK(faults_of(top("kernels: [merge]")) == fmt::format(kKernels, "\"merge\""));
   CHECK(faults_of(top("kernels: [[decode]]")) == fmt::format(kKernels, "a list"));
   CHECK(faults_of(top("kernels: [decode, decode]")) ==
@@ -264,7 +265,7 @@ TEST_CASE("kernels, name and version") {
   CHECK(faults_of(top("name: null")) == fmt::format(kName, 1, "nothing"));
   CHECK(faults_of(top("name: [a, b]")) == fmt::format(kName, 7, "a list"));
   CHECK(faults_of(top("name: " + std::string(101, 'x'))) ==
-        fmt::format(kName, 7, '"' + std::string(40, 'x') + "...\""));
+        fmt::format(kName, 7, '"' + std::string(60, 'x') + "...\""));
   check({
       {top("octavo: 2"), "t.yaml:5:9: octavo: read \"2\"; allowed: 1"},
       {top("octavo: [1]"), "t.yaml:5:9: octavo: read a list; allowed: 1"},
@@ -318,6 +319,7 @@ TEST_CASE("what is no single document of plain values") {
       {"llama", "t.yaml:1:1: read \"llama\"; allowed: a map of octavo, name, attention, ..."},
       {spec + "---\n" + spec, "t.yaml:6:1: a second document; allowed: one"},
       {"a: [1\n", "t.yaml:2:1: not YAML: end of sequence flow not found"},
+      {"a: \"\\\x01\"\n", "t.yaml:1:7: not YAML: unknown escape character: \\x01"},
       {"a: &x 1\nb: *x\n", "t.yaml:1:4: an anchor; allowed: plain values, written out"},
       {"a: *x\n", "t.yaml:1:4: not YAML: the referenced anchor is not defined"},
       {"a: !!int 1\n", "t.yaml:1:4: the tag tag:yaml.org,2002:int; allowed: plain values"},

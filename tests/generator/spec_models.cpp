@@ -48,7 +48,7 @@ TEST_CASE("each model has its own numbers") {
     const std::vector<Spec> specs = read_specs(kFolder / (model.file + ".yaml"));
     REQUIRE(specs.size() == model.windows.size());
     for (std::size_t i = 0; i < specs.size(); ++i) {
-      const Attention& attention = specs[i].attention;
+      const AttentionSpec& attention = specs[i].attention;
       CHECK(attention.query_heads == model.query_heads);
       CHECK(attention.kv_heads == model.kv_heads);
       CHECK(attention.head_dim == HeadDim{model.head_dim, model.head_dim});

@@ -1,6 +1,9 @@
 // Divergence, calls, barriers, and what lanes and blocks exchange.
 #include <doctest/doctest.h>
+#include <unistd.h>
 
+#include <cstdlib>
+#include <filesystem>
 #include <numeric>
 
 #include "harness.hpp"
@@ -10,9 +13,10 @@ using namespace octavo::emulator::test;
 
 namespace {
 
-// Runs the body with p0 = results (one u32 a thread, at %rd0 + 4 * thread, in %rd1) and %r1 = the thread.
-std::vector<std::uint32_t> run(const std::string& body, Dim3 grid, Dim3 block, std::uint32_t shared = 0,
-                               const std::string& before = "") {
+// Runs the body with p0 = results (one u32 a thread, at %rd0 + 4 * thread, in %rd1) and %r1 = the
+// thread.
+std::vector<std::uint32_t> run(const std::string& body, Dim3 grid, Dim3 block,
+                               std::uint32_t shared = 0, const std::string& before = "") {
   const std::string head =
       "ld.param.u64 %rd0, [p0]; mov.u32 %r1, %tid.x; mov.u32 %r2, %ctaid.x; mov.u32 %r3, %ntid.x; "
       "mad.lo.u32 %r2, %r2, %r3, %r1; mul.wide.u32 %rd1, %r2, 4; add.u64 %rd1, %rd0, %rd1;\n";
@@ -34,7 +38,8 @@ TEST_CASE("loops with a trip count for each lane, nested branches and early exit
     add.u32 %r5, %r5, 1; and.b32 %r7, %r4, 1; setp.eq.u32 %p3, %r7, 0; @%p3 bra EVEN;
     mad.lo.u32 %r4, %r4, 3, 1; bra.uni LOOP;
     EVEN: shr.u32 %r4, %r4, 1; bra.uni LOOP;
-    DONE: st.global.u32 [%rd1], %r5;)", {}, {70, 1, 1});
+    DONE: st.global.u32 [%rd1], %r5;)",
+                         {}, {70, 1, 1});
   for (std::uint32_t thread = 0; thread < 70; ++thread) {
     std::uint32_t n = thread + 1, expected = 0;
     for (; n != 1; ++expected) n = n % 2 == 0 ? n / 2 : 3 * n + 1;
@@ -51,7 +56,8 @@ TEST_CASE("brx.idx and guarded instructions") {
     L1: mov.u32 %r5, 11; bra END;
     L2: mov.u32 %r5, 12;
     L3: setp.gt.u32 %p1, %r1, 15; @!%p1 add.u32 %r5, %r5, 100;
-    END: st.global.u32 [%rd1], %r5;)", {}, {32, 1, 1});
+    END: st.global.u32 [%rd1], %r5;)",
+                          {}, {32, 1, 1});
   for (std::uint32_t t = 0; t < 32; ++t) {
     const std::uint32_t base[] = {10, 11, 12, 7};
     CHECK(values[t] == base[t % 4] + (t % 4 >= 2 && t <= 15 ? 100 : 0));
@@ -59,11 +65,13 @@ TEST_CASE("brx.idx and guarded instructions") {
 }
 
 TEST_CASE("functions, called from two places by lanes that parted") {
-  const auto values = run(R"(
+  const auto values = run(
+      R"(
     { .param .b32 a; .param .b32 r; setp.lt.u32 %p1, %r1, 9; @%p1 bra FEW;
     st.param.b32 [a], %r1; call (r), twice, (a); ld.param.b32 %r4, [r]; bra END;
     FEW: add.u32 %r5, %r1, 100; st.param.b32 [a], %r5; call (r), twice, (a); ld.param.b32 %r4, [r];
-    END: st.global.u32 [%rd1], %r4; })", {}, {32, 1, 1}, 0,
+    END: st.global.u32 [%rd1], %r4; })",
+      {}, {32, 1, 1}, 0,
       ".func (.param .b32 out) twice(.param .b32 in) { .reg .b32 %a<3>; ld.param.b32 %a1, [in]; "
       "add.u32 %a1, %a1, %a1; st.param.b32 [out], %a1; ret; }");
   for (std::uint32_t t = 0; t < 32; ++t) CHECK(values[t] == 2 * (t < 9 ? t + 100 : t));
@@ -74,8 +82,8 @@ TEST_CASE("bar.sync: a block's sum through shared memory, the last warp partial"
     mov.u32 %r4, buffer; shl.b32 %r5, %r1, 2; add.u32 %r6, %r4, %r5; st.shared.u32 [%r6], %r1;
     bar.sync 0; mov.u32 %r7, 0; mov.u32 %r8, 0;
     LOOP: ld.shared.u32 %r9, [%r4]; add.u32 %r7, %r7, %r9; add.u32 %r4, %r4, 4; add.u32 %r8, %r8, 1;
-    setp.lt.u32 %p1, %r8, %r3; @%p1 bra LOOP; st.global.u32 [%rd1], %r7;)", {3, 1, 1}, {100, 1, 1}, 400,
-                          ".extern .shared .align 16 .b8 buffer[];");
+    setp.lt.u32 %p1, %r8, %r3; @%p1 bra LOOP; st.global.u32 [%rd1], %r7;)",
+                          {3, 1, 1}, {100, 1, 1}, 400, ".extern .shared .align 16 .b8 buffer[];");
   for (const std::uint32_t value : values) CHECK(value == 4950);
 }
 
@@ -84,7 +92,8 @@ TEST_CASE("named barriers: producers arrive, consumers wait") {
     .shared .align 4 .b32 box; setp.ge.u32 %p1, %r1, 32; @%p1 bra CONSUMER;
     mov.u32 %r4, 42; st.shared.u32 [box], %r4; bar.arrive 3, 64; bra END;
     CONSUMER: bar.sync 3, 64; ld.shared.u32 %r4, [box];
-    END: st.global.u32 [%rd1], %r4;)", {}, {64, 1, 1});
+    END: st.global.u32 [%rd1], %r4;)",
+                          {}, {64, 1, 1});
   for (const std::uint32_t value : values) CHECK(value == 42);
 }
 
@@ -92,17 +101,21 @@ TEST_CASE("bar.red") {
   const auto values = run(R"(
     setp.lt.u32 %p1, %r1, 40; bar.red.popc.u32 %r4, 0, %p1; bar.red.and.pred %p2, 0, %p1;
     bar.red.or.pred %p3, 0, %p1; selp.u32 %r5, 1000, 0, %p2; selp.u32 %r6, 100, 0, %p3;
-    add.u32 %r4, %r4, %r5; add.u32 %r4, %r4, %r6; st.global.u32 [%rd1], %r4;)", {}, {64, 1, 1});
+    add.u32 %r4, %r4, %r5; add.u32 %r4, %r4, %r6; st.global.u32 [%rd1], %r4;)",
+                          {}, {64, 1, 1});
   for (const std::uint32_t value : values) CHECK(value == 140);
 }
 
 TEST_CASE("shuffles") {
   const auto shuffle = [](const std::string& form) {
     return run("add.u32 %r4, %r1, 100; mov.u32 %r9, 0; shfl.sync." + form +
-               ", 0xffffffff; @%p1 add.u32 %r5, %r5, 1000; st.global.u32 [%rd1], %r5;", {}, {32, 1, 1});
+                   ", 0xffffffff; @%p1 add.u32 %r5, %r5, 1000; st.global.u32 [%rd1], %r5;",
+               {}, {32, 1, 1});
   };
-  const auto up = shuffle("up.b32 %r5|%p1, %r4, 3, 0"), down = shuffle("down.b32 %r5|%p1, %r4, 3, 31");
-  const auto bfly = shuffle("bfly.b32 %r5|%p1, %r4, 5, 31"), idx = shuffle("idx.b32 %r5|%p1, %r4, 2, 0x181f");
+  const auto up = shuffle("up.b32 %r5|%p1, %r4, 3, 0"),
+             down = shuffle("down.b32 %r5|%p1, %r4, 3, 31");
+  const auto bfly = shuffle("bfly.b32 %r5|%p1, %r4, 5, 31"),
+             idx = shuffle("idx.b32 %r5|%p1, %r4, 2, 0x181f");
   for (std::uint32_t t = 0; t < 32; ++t) {
     CHECK(up[t] == (t >= 3 ? 1100 + t - 3 : 100 + t));
     CHECK(down[t] == (t + 3 < 32 ? 1100 + t + 3 : 100 + t));
@@ -117,7 +130,8 @@ TEST_CASE("votes, matches, reductions, election; among half a warp where lanes p
     and.b32 %r4, %r1, 1; setp.eq.u32 %p2, %r4, 1; vote.sync.ballot.b32 %r5, %p2, 0xffff; bra END;
     HIGH: shr.u32 %r4, %r1, 2; match.any.sync.b32 %r5, %r4, 0xffff0000;
     END: bar.warp.sync 0xffffffff; redux.sync.add.u32 %r6, %r1, 0xffffffff; add.u32 %r5, %r5, %r6;
-    elect.sync _|%p3, 0xffffffff; @%p3 add.u32 %r5, %r5, 1; st.global.u32 [%rd1], %r5;)", {}, {32, 1, 1});
+    elect.sync _|%p3, 0xffffffff; @%p3 add.u32 %r5, %r5, 1; st.global.u32 [%rd1], %r5;)",
+                        {}, {32, 1, 1});
   for (std::uint32_t t = 0; t < 32; ++t) {
     CHECK(half[t] == (t < 16 ? 0xAAAAu : 0xFu << (t / 4 * 4)) + 496 + (t == 0));
   }
@@ -129,7 +143,8 @@ TEST_CASE("a warp's lanes that wait in a loop for another lane let it run") {
     bar.warp.sync 0xffffffff; @!%p1 bra SET;
     WAIT: ld.volatile.shared.u32 %r5, [flag]; setp.eq.u32 %p2, %r5, 0; @%p2 bra WAIT; bra END;
     SET: mov.u32 %r5, 9; st.volatile.shared.u32 [flag], %r5;
-    END: st.global.u32 [%rd1], %r5;)", {}, {32, 1, 1});
+    END: st.global.u32 [%rd1], %r5;)",
+                          {}, {32, 1, 1});
   for (const std::uint32_t value : values) CHECK(value == 9);
 }
 
@@ -213,7 +228,8 @@ TEST_CASE("ldmatrix feeds mma: a product of two small matrices") {
   const auto a = [](int row, int k) { return (row + 2 * k) % 4; };
   const auto b = [](int k, int column) { return (3 * k + column) % 4; };
   for (int i = 0; i < 256; ++i) matrices[static_cast<std::size_t>(i)] = half(a(i / 16, i % 16));
-  for (int i = 0; i < 128; ++i) matrices[static_cast<std::size_t>(256 + i)] = half(b(i % 16, i / 16));
+  for (int i = 0; i < 128; ++i)
+    matrices[static_cast<std::size_t>(256 + i)] = half(b(i % 16, i / 16));
   const std::uint64_t to = machine.allocate(512);
   machine.launch({}, {32, 1, 1}, {machine.upload(matrices), to});
   const auto values = machine.download<float>(to, 128);
@@ -227,6 +243,29 @@ TEST_CASE("ldmatrix feeds mma: a product of two small matrices") {
   }
 }
 
+TEST_CASE("a kernel's code is found again on disk") {
+  const std::string cache = "/tmp/octavo_instructions_" + std::to_string(getpid());
+  const char* before = std::getenv("OCTAVO_CACHE_DIR");
+  const std::string saved = before == nullptr ? "" : before;
+  setenv("OCTAVO_CACHE_DIR", cache.c_str(), 1);
+  const auto entries = [&] {
+    std::size_t count = 0;
+    for (const auto& entry : std::filesystem::recursive_directory_iterator(cache))
+      count += entry.is_regular_file();
+    return count;
+  };
+  const std::string body = "mov.u32 %r4, 77; st.global.u32 [%rd1], %r4;";
+  CHECK(run(body, {}, {1, 1, 1})[0] == 77);
+  CHECK(entries() == 1);
+  CHECK(run(body, {}, {1, 1, 1})[0] == 77);
+  CHECK(entries() == 1);
+  std::filesystem::remove_all(cache);
+  if (before == nullptr)
+    unsetenv("OCTAVO_CACHE_DIR");
+  else
+    setenv("OCTAVO_CACHE_DIR", saved.c_str(), 1);
+}
+
 TEST_CASE("local memory and generic addresses") {
   const auto values = run(R"(
     .local .align 8 .b8 own[32]; .shared .align 8 .b64 box;
@@ -234,6 +273,7 @@ TEST_CASE("local memory and generic addresses") {
     add.u64 %rd5, %rd3, %rd4; st.u32 [%rd5], %r1; add.u64 %rd6, %rd2, %rd4; ld.local.u32 %r5, [%rd6];
     mov.u64 %rd7, box; cvta.shared.u64 %rd8, %rd7; isspacep.shared %p1, %rd8; isspacep.local %p2, %rd5;
     isspacep.global %p3, %rd0; and.pred %p1, %p1, %p2; and.pred %p1, %p1, %p3; @%p1 add.u32 %r5, %r5, 1000;
-    st.u32 [%rd8], %r5; bar.sync 0; st.u32 [%rd1], %r5;)", {}, {32, 1, 1});
+    st.u32 [%rd8], %r5; bar.sync 0; st.u32 [%rd1], %r5;)",
+                          {}, {32, 1, 1});
   for (std::uint32_t t = 0; t < 32; ++t) CHECK(values[t] == 1000 + t);
 }

@@ -41,7 +41,8 @@ class Machine {
     return values;
   }
   // Launches kernel `k`; missing parameters are zeros.
-  void launch(Dim3 grid, Dim3 block, std::vector<std::uint64_t> parameters, std::uint32_t shared_bytes = 0);
+  void launch(Dim3 grid, Dim3 block, std::vector<std::uint64_t> parameters,
+              std::uint32_t shared_bytes = 0);
 
   Memory& memory() { return memory_; }
   Program& program() { return *program_; }
@@ -56,12 +57,12 @@ struct Ending {
   CUresult code = CUDA_SUCCESS;
   std::string message;
 };
-Ending load_and_launch(const std::string& ptx, Dim3 grid, Dim3 block, std::vector<std::uint64_t> parameters = {},
-                       std::uint32_t shared_bytes = 0);
+Ending load_and_launch(const std::string& ptx, Dim3 grid, Dim3 block,
+                       std::vector<std::uint64_t> parameters = {}, std::uint32_t shared_bytes = 0);
 
-// One instruction on one thread's registers. The inputs a, b, c are in %rd1..3, and their low bits in
-// %r1..3, %h1..3, %f1..3 (32 bits) and %d1..3 (64 bits); the result is register 0 of the kind `result`:
-// r 32 bits, R 64 bits, h 16 bits, f f32, d f64, p a predicate (0 or 1).
+// One instruction on one thread's registers. The inputs a, b, c are in %rd1..3, and their low bits
+// in %r1..3, %h1..3, %f1..3 (32 bits) and %d1..3 (64 bits); the result is register 0 of the kind
+// `result`: r 32 bits, R 64 bits, h 16 bits, f f32, d f64, p a predicate (0 or 1).
 struct Case {
   const char* name;
   char result;

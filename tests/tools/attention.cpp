@@ -40,7 +40,8 @@ struct Row {
   std::vector<double> output;
   double lse;
 };
-Row textbook(const AttentionSpec& shape, const Operands& operands, int sequence, int query, int head) {
+Row textbook(const AttentionSpec& shape, const Operands& operands, int sequence, int query,
+             int head) {
   const int dim = shape.head_dim.qk, length = operands.kv_length[sequence];
   const int position = length - operands.query_tokens[sequence] + query;
   std::vector<double> q(dim), k(dim), v(dim), output(dim);

@@ -90,6 +90,7 @@ TEST_CASE("what is wrong is said in one line") {
   CHECK(has(changed("[2,1,4,16]", "[2,1,8,8]"), "do not fit"));
   CHECK(has(changed("[2,1,4,16]", "[-2,1,4,16]"), "whole number"));
   CHECK(has(changed("[2,1,4,16]", "[4294967296,4294967296,4,16]"), "do not make"));
+  CHECK(has(changed("[2,1,4,16]", "[4e999,1,4,16]"), "too large"));
   CHECK(has(changed("[256,640]", "[254,638]"), "two tensors or to none"));
   CHECK(has(changed("[640,832]", "[832,640]"), "a beginning and an end"));
   CHECK(has(changed("[640,832]", "[640,18446744073709551615]"), "a beginning and an end"));

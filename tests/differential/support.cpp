@@ -1,0 +1,35 @@
+#include "support.hpp"
+
+#include <doctest/doctest.h>
+
+#include <algorithm>
+#include <cstdlib>
+
+#include "tools/trial.hpp"
+
+namespace octavo::test {
+
+const Device& device() {
+  static const Device device = [] {
+    const char* name = std::getenv("OCTAVO_TEST_DEVICE");
+    return Device::open(name != nullptr ? name : "emulator");
+  }();
+  return device;
+}
+
+Spec spec_of(const std::string& yaml) { return parse_specs("octavo: 1\n" + yaml, "case").front(); }
+
+void check_case(const Spec& spec, const Shape& shape, std::uint64_t seed) {
+  std::vector<int> query_tokens;
+  for (const int length : shape.lengths) query_tokens.push_back(std::min(length, shape.queries));
+  const reference::Inputs inputs = reference::draw_inputs(spec, shape.lengths, query_tokens, seed);
+  Trial trial(spec, device(), inputs, shape.splits);
+  trial.append();
+  trial.decode();
+  const Verdict verdict = trial.check();
+  INFO("relative L2 ", verdict.difference.relative_l2, ", bound ", verdict.bound);
+  for (const std::string& failure : verdict.failures) FAIL_CHECK(failure);
+  CHECK(verdict.failures.empty());
+}
+
+}  // namespace octavo::test

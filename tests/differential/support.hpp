@@ -1,0 +1,27 @@
+// One case: a spec and a batch on a device, held against float64.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "generator/spec.hpp"
+#include "runtime/device.hpp"
+
+namespace octavo::test {
+
+struct Shape {
+  std::vector<int> lengths;  // tokens of each sequence's cache, the query tokens included
+  int queries = 1;
+  int splits = 0;  // 0: as the plan chooses
+};
+
+// $OCTAVO_TEST_DEVICE, "cuda" for one; by default the emulator, standing for $OCTAVO_EMULATE.
+const Device& device();
+
+// The spec of the lines after `octavo: 1`.
+Spec spec_of(const std::string& yaml);
+
+// Appends and decodes random inputs of this seed and requires every bound to hold.
+void check_case(const Spec& spec, const Shape& shape, std::uint64_t seed);
+
+}  // namespace octavo::test

@@ -1,0 +1,641 @@
+// Octavo 0.1.0: append for sm_80. Generated; edit the spec or templates/ instead.
+//
+// Spec 81d0c9916c6c6864
+//   octavo: 1
+//   attention:
+//     query_heads: 16
+//     kv_heads: 8
+//     head_dim: 256
+//     mask: {sliding_window: 4096}
+//     softmax_scale: 0.0625
+//     softcap: 50
+//     sinks: false
+//     rope: {pairing: half, dims: 256, theta: 10000}
+//   kv_cache:
+//     format: e4m3
+//     scale: token_head
+//     layout: paged
+//     page_size: 64
+//   compute:
+//     matmul: fp16
+//     accumulation: {levels: 1}
+//   input: bf16
+//   output: bf16
+//   kernels: [append, decode]
+//
+// Plan
+//   warps: 4
+//   128 threads, 0 bytes of dynamic shared memory
+
+// ---- templates/arguments.cuh --------------------------------------------------------------------
+
+// The arguments of every kernel, as the device reads them and as the host writes them: this file is
+// compiled into both, so that the two can never disagree. All pointers are device addresses. Tensors
+// start at multiples of 16 bytes, and strides are multiples of 8 elements, so that rows are read and
+// written 16 bytes at a time.
+
+namespace octavo {
+
+using DeviceAddress = unsigned long long;
+
+// One layer's KV cache.
+//
+//   paged       k: [pages, kv_heads, page_size, qk_dim]     v: [pages, kv_heads, page_size, v_dim]
+//   contiguous  k: [batch, kv_heads, capacity, qk_dim]      v: [batch, kv_heads, capacity, v_dim]
+//
+// Scales are fp32 and multiply the stored values: real = stored * scale.
+//   tensor      k_scale: [1]                                v_scale: [1]
+//   head        k_scale: [kv_heads]                         v_scale: [kv_heads]
+//   token_head  as k and v, without the last axis; powers of two, written by append
+// A bf16 or fp16 cache has no scales.
+struct KvCache {
+  DeviceAddress k;
+  DeviceAddress v;
+  DeviceAddress k_scale;
+  DeviceAddress v_scale;
+  DeviceAddress page_table;  // int32 [batch, page_table_stride]: page of each page_size tokens; paged.
+                             // append writes nothing for tokens whose page is negative
+  int page_table_stride;     // entries in a row of page_table; paged only
+  int capacity;              // tokens a sequence may hold; contiguous only
+};
+
+// Which rows of a packed [tokens, heads, dim] tensor belong to which sequence, and how long each
+// sequence is. The new tokens of sequence b are rows token_start[b] .. token_start[b + 1] - 1; they
+// are its last ones: row r has position kv_length[b] - (token_start[b + 1] - r).
+struct Batch {
+  DeviceAddress token_start;  // int32 [sequences + 1], ascending, token_start[0] = 0
+  DeviceAddress kv_length;    // int32 [sequences], tokens in the cache with the new ones included
+  int sequences;
+  int tokens;                 // token_start[sequences]; times the query heads below 2^31
+};
+
+// K and V of the new tokens go to the cache. With RoPE, K is rotated on its way and Q is rotated
+// from q to q_rotated, which may be the same memory.
+struct AppendArguments {
+  KvCache cache;
+  Batch batch;
+  DeviceAddress q;          // [tokens, query_heads, qk_dim]; with RoPE only
+  DeviceAddress q_rotated;  // as q, with q_stride too
+  DeviceAddress k;          // [tokens, kv_heads, qk_dim]
+  DeviceAddress v;          // [tokens, kv_heads, v_dim]
+  DeviceAddress rope;       // fp32 [positions, rope dims / 2, 2]: cosine, sine; with RoPE only
+  long long q_stride;       // elements from one token's row to the next
+  long long k_stride;
+  long long v_stride;
+};
+
+// Attention of the batch's tokens, which are already in the cache, over their sequences.
+struct DecodeArguments {
+  KvCache cache;
+  Batch batch;
+  DeviceAddress q;               // [tokens, query_heads, qk_dim]
+  DeviceAddress output;          // [tokens, query_heads, v_dim], packed
+  DeviceAddress lse;             // fp32 [tokens, query_heads], natural logarithm; 0: not wanted
+  DeviceAddress sinks;           // fp32 [query_heads], logits; with sinks only
+  DeviceAddress partial_output;  // fp32 [splits, tokens, query_heads, v_dim]; splits > 1 only
+  DeviceAddress partial_lse;     // fp32 [splits, tokens, query_heads], base 2; splits > 1 only
+  DeviceAddress arrivals;        // uint32, one a group of splits, zero before and after; fused merge
+  long long q_stride;            // elements from one token's row to the next
+  float output_scale;            // an e4m3 output holds value / output_scale
+  int splits;                    // parts that each sequence's tokens are cut into
+};
+
+// What decode left in partial_output and partial_lse becomes output and lse.
+using MergeArguments = DecodeArguments;
+
+// ---- constants ----------------------------------------------------------------------------------
+
+constexpr int kQueryHeads = 16;
+constexpr int kKvHeads = 8;
+constexpr int kHeadDimQk = 256;
+constexpr int kHeadDimV = 256;
+constexpr int kPageSize = 64;
+constexpr int kRopeDims = 256;
+constexpr int kThreads = 128;
+constexpr int kResidentBlocks = 8;
+constexpr int kLanesQk = 32;
+constexpr int kLanesV = 32;
+constexpr int kRowsInFlight = 4;
+
+// ---- templates/ptx/multiply.cuh -----------------------------------------------------------------
+
+// Products of pairs of 16-bit floats; subnormals count.
+
+inline __device__ unsigned mul_rn_f16x2(unsigned a, unsigned b) {
+  unsigned product;
+  asm("mul.rn.f16x2 %0, %1, %2;" : "=r"(product) : "r"(a), "r"(b));
+  return product;
+}
+
+inline __device__ unsigned fma_rn_bf16x2(unsigned a, unsigned b, unsigned c) {
+  unsigned sum;
+  asm("fma.rn.bf16x2 %0, %1, %2, %3;" : "=r"(sum) : "r"(a), "r"(b), "r"(c));
+  return sum;
+}
+
+// Only sm_90 and later multiply without adding; adding -0 keeps the sign of zero.
+inline __device__ unsigned mul_rn_bf16x2(unsigned a, unsigned b) {
+  return fma_rn_bf16x2(a, b, 0x80008000);
+}
+
+// ---- templates/fp8_convert/to_bf16.cuh ----------------------------------------------------------
+
+// fp8 to bf16: no architecture has an instruction, so all of them share this code.
+
+// An fp8 number's bits, moved to where bf16 keeps its exponent and fraction, stand for the value
+// times a power of two, subnormals included: one exact multiplication away from bf16.
+struct Fp8ToBf16 {
+  static __device__ unsigned bf16x2_from_e4m3x2(unsigned short pair) {
+    return mul_rn_bf16x2(e4m3_fields(pair), 0x7b807b80);  // 2^120
+  }
+  static __device__ unsigned bf16x2_from_e5m2x2(unsigned short pair) {
+    return mul_rn_bf16x2(e5m2_fields(pair), 0x77807780);  // 2^112
+  }
+
+  // bf16x2 of the values * 2^-120; the code of NaN becomes NaN.
+  static __device__ unsigned e4m3_fields(unsigned short pair) {
+    const unsigned bytes = __byte_perm(pair, 0, 0x1404);  // each in the upper byte of a half
+    const unsigned magnitude = (bytes & 0x7f007f00) >> 4;
+    const unsigned nan = (magnitude + 0x00100010) & 0x08000800;
+    return (bytes & 0x80008000) | magnitude | ((nan << 4) - (nan >> 11));
+  }
+  // bf16x2 of the values * 2^-112; infinities and NaNs get bf16's exponent of such.
+  static __device__ unsigned e5m2_fields(unsigned short pair) {
+    const unsigned bytes = __byte_perm(pair, 0, 0x1404);
+    const unsigned magnitude = (bytes & 0x7f007f00) >> 3;
+    const unsigned special = (magnitude + 0x00800080) & 0x10001000;
+    return (bytes & 0x80008000) | magnitude | ((special << 3) - (special >> 5));
+  }
+};
+
+// ---- templates/fp8_convert/integer.cuh ----------------------------------------------------------
+
+// fp8 in integer code, for architectures before sm_89: the same bits as their successors'
+// instructions give, rounding, saturation, subnormals and NaN included.
+struct Fp8Convert : Fp8ToBf16 {
+  static __device__ unsigned short e4m3x2(float low, float high) {
+    return static_cast<unsigned short>(e4m3(low) | e4m3(high) << 8);
+  }
+  static __device__ unsigned short e5m2x2(float low, float high) {
+    return static_cast<unsigned short>(e5m2(low) | e5m2(high) << 8);
+  }
+
+  static __device__ unsigned f16x2_from_e4m3x2(unsigned short pair) {
+    return mul_rn_f16x2(e4m3_fields_f16(pair), 0x5c005c00);  // 2^8
+  }
+  static __device__ unsigned f16x2_from_e5m2x2(unsigned short pair) {
+    // e5m2 is the upper byte of fp16; the multiplication makes every NaN the canonical one.
+    return mul_rn_f16x2(__byte_perm(pair, 0, 0x1404), 0x3c003c00);
+  }
+
+  static __device__ unsigned e4m3(float value) { return fp8<3, 7, 0x7e>(value); }
+  static __device__ unsigned e5m2(float value) { return fp8<2, 15, 0x7b>(value); }
+
+  // f16x2 of the values * 2^-8, by their bits alone; the code of NaN becomes NaN.
+  static __device__ unsigned e4m3_fields_f16(unsigned short pair) {
+    const unsigned bytes = __byte_perm(pair, 0, 0x1404);  // each in the upper byte of a half
+    const unsigned magnitude = (bytes & 0x7f007f00) >> 1;
+    const unsigned nan = (magnitude + 0x00800080) & 0x40004000;
+    return (bytes & 0x80008000) | magnitude | ((nan << 1) - (nan >> 14));
+  }
+
+ private:
+  template <int kFractionBits, int kBias, unsigned kLargest>
+  static __device__ unsigned fp8(float value) {
+    constexpr int kDropped = 23 - kFractionBits;
+    constexpr unsigned kSmallestNormal = (127u + 1 - kBias) << 23;
+    const unsigned bits = __float_as_uint(value);
+    const unsigned magnitude = bits & 0x7fffffff;
+    if (magnitude > 0x7f800000) return 0x7f;
+    unsigned code;
+    if (magnitude < kSmallestNormal) {
+      // Adding the power of two whose last place is the smallest subnormal rounds to a multiple of
+      // it, which then stands in the sum's last bits.
+      constexpr unsigned kMagic = (127u + 24 - kBias - kFractionBits) << 23;
+      code = __float_as_uint(__uint_as_float(magnitude) + __uint_as_float(kMagic)) - kMagic;
+    } else {
+      const unsigned odd = magnitude >> kDropped & 1;
+      const unsigned rounded = magnitude + (1u << (kDropped - 1)) - 1 + odd;
+      code = (rounded >> kDropped) - ((127u - kBias) << kFractionBits);
+      code = code < kLargest ? code : kLargest;
+    }
+    return (bits >> 24 & 0x80) | code;
+  }
+};
+
+// ---- templates/format/e4m3.cuh ------------------------------------------------------------------
+
+struct E4m3 {
+  static constexpr int kBytes = 1;
+  static constexpr int kMaxExponent = 8;  // the largest finite value is 1.75 * 2^8
+
+  // Eight values become the words that memory holds for them, by the fp8_convert policy.
+  static __device__ void pack(unsigned (&words)[2], const float (&values)[8]) {
+    for (int i = 0; i < 2; ++i) {
+      const unsigned low = Fp8Convert::e4m3x2(values[4 * i], values[4 * i + 1]);
+      const unsigned high = Fp8Convert::e4m3x2(values[4 * i + 2], values[4 * i + 3]);
+      words[i] = low | high << 16;
+    }
+  }
+
+  // Two values as a pair of 16-bit floats, exactly.
+  static __device__ unsigned f16x2(unsigned short pair) {
+    return Fp8Convert::f16x2_from_e4m3x2(pair);
+  }
+  static __device__ unsigned bf16x2(unsigned short pair) {
+    return Fp8Convert::bf16x2_from_e4m3x2(pair);
+  }
+};
+
+// ---- templates/cache/e4m3.cuh -------------------------------------------------------------------
+
+using Cache = E4m3;  // what the KV cache holds
+
+// ---- templates/scale/token_head.cuh -------------------------------------------------------------
+
+// A scale for each token and KV head: the least power of two that brings the row's largest
+// magnitude within the format's finite values. In a floating-point format a power of two costs no
+// accuracy against any other scale, dividing by it is exact, and so is folding V's scales into the
+// softmax weights.
+struct Scale {
+  // Whether a row has a scale of its own, at scales[row].
+  static constexpr bool kPerToken = true;
+
+  // What all rows of a KV head are multiplied by.
+  static __device__ float of_head(DeviceAddress, int) { return 1; }
+
+  // The scale for a row that kLanes neighbouring lanes hold, eight values each. Infinities and NaNs
+  // do not count, so that they harm no value but themselves: an infinity is stored as the row's
+  // largest value and a NaN as NaN. A row of zeros has scale 1. The scale is at least 2^-126, and
+  // no row calls for more than 2^120, so that the scale and its reciprocal are normal numbers.
+  template <int kLanes>
+  static __device__ float of_row(DeviceAddress, int, const float (&values)[8]) {
+    float largest = 0;
+    for (float value : values) largest = fmaxf(largest, fabsf(value));  // which skips NaNs
+    if (largest > kLargestFloat) {
+      largest = 0;
+      for (float value : values) {
+        if (fabsf(value) <= kLargestFloat) largest = fmaxf(largest, fabsf(value));
+      }
+    }
+    for (int mask = kLanes / 2; mask > 0; mask /= 2) {
+      largest = fmaxf(largest, __shfl_xor_sync(0xffffffff, largest, mask));
+    }
+    if (largest == 0) return 1;
+    // Up to a fraction of 1.75, that of the largest finite value, the exponents subtract; above it
+    // the sum carries into the exponent.
+    const int exponent = static_cast<int>((__float_as_uint(largest) + 0x1fffff) >> 23);
+    return __uint_as_float(max(exponent - Cache::kMaxExponent, 1) << 23);
+  }
+
+  static __device__ float reciprocal(float scale) {
+    return __uint_as_float((254u << 23) - __float_as_uint(scale));
+  }
+
+  static __device__ void store(DeviceAddress scales, long long row, float scale) {
+    reinterpret_cast<float*>(scales)[row] = scale;
+  }
+
+ private:
+  static constexpr float kLargestFloat = 0x1.fffffep127f;
+};
+
+// ---- templates/kv/paged.cuh ---------------------------------------------------------------------
+
+// A sequence's tokens lie in pages of kPageSize, which the page table names.
+struct KvLayout {
+  // The row of a token's K and V: K starts at k + row * bytes of a K row, V at v + row * bytes of a
+  // V row, and its scales, where every row has its own, are k_scale[row] and v_scale[row]. Negative
+  // where the page table's entry is.
+  static __device__ long long row(const KvCache& cache, int sequence, int kv_head, int token) {
+    const int* pages = reinterpret_cast<const int*>(cache.page_table) +
+                       static_cast<long long>(sequence) * cache.page_table_stride;
+    const unsigned position = token;  // unsigned division by a constant is the shorter code
+    const long long page = pages[position / kPageSize];
+    return (page * kKvHeads + kv_head) * kPageSize + position % kPageSize;
+  }
+
+  // From a token's row of one KV head to its row of the next.
+  static __device__ long long head_stride(const KvCache&) { return kPageSize; }
+};
+
+// ---- templates/ptx/convert.cuh ------------------------------------------------------------------
+
+// Conversions between fp32 and the 16-bit formats. A pair's low half comes first.
+
+inline __device__ unsigned cvt_rn_f16x2_f32(float low, float high) {
+  unsigned pair;
+  asm("cvt.rn.f16x2.f32 %0, %1, %2;" : "=r"(pair) : "f"(high), "f"(low));
+  return pair;
+}
+
+inline __device__ unsigned cvt_rn_bf16x2_f32(float low, float high) {
+  unsigned pair;
+  asm("cvt.rn.bf16x2.f32 %0, %1, %2;" : "=r"(pair) : "f"(high), "f"(low));
+  return pair;
+}
+
+inline __device__ float cvt_f32_f16(unsigned short half) {
+  float value;
+  asm("cvt.f32.f16 %0, %1;" : "=f"(value) : "h"(half));
+  return value;
+}
+
+// ---- templates/format/bf16.cuh ------------------------------------------------------------------
+
+struct Bf16 {
+  static constexpr int kBytes = 2;
+
+  // Eight values and the words that memory holds for them.
+  static __device__ void pack(unsigned (&words)[4], const float (&values)[8]) {
+    for (int i = 0; i < 4; ++i) words[i] = cvt_rn_bf16x2_f32(values[2 * i], values[2 * i + 1]);
+  }
+  static __device__ void unpack(float (&values)[8], const unsigned (&words)[4]) {
+    for (int i = 0; i < 4; ++i) {  // bf16 is the upper half of fp32
+      values[2 * i] = __uint_as_float(words[i] << 16);
+      values[2 * i + 1] = __uint_as_float(words[i] & 0xffff0000);
+    }
+  }
+};
+
+// ---- templates/input/bf16.cuh -------------------------------------------------------------------
+
+using Input = Bf16;  // what q, k and v are
+
+// ---- templates/ptx/memory.cuh -------------------------------------------------------------------
+
+// Loads and stores of global memory, 4 to 32 bytes a lane, at most 16 at once.
+
+inline __device__ void ld_global(unsigned (&words)[2], unsigned long long address) {
+  asm volatile("ld.global.v2.u32 {%0, %1}, [%2];"
+               : "=r"(words[0]), "=r"(words[1])
+               : "l"(address)
+               : "memory");
+}
+
+inline __device__ void ld_global(unsigned (&words)[4], unsigned long long address) {
+  asm volatile("ld.global.v4.u32 {%0, %1, %2, %3}, [%4];"
+               : "=r"(words[0]), "=r"(words[1]), "=r"(words[2]), "=r"(words[3])
+               : "l"(address)
+               : "memory");
+}
+
+inline __device__ void ld_global(float (&values)[4], unsigned long long address) {
+  asm volatile("ld.global.v4.f32 {%0, %1, %2, %3}, [%4];"
+               : "=f"(values[0]), "=f"(values[1]), "=f"(values[2]), "=f"(values[3])
+               : "l"(address)
+               : "memory");
+}
+
+inline __device__ void ld_global(unsigned (&words)[8], unsigned long long address) {
+  asm volatile(
+      "ld.global.v4.u32 {%0, %1, %2, %3}, [%8];\n\t"
+      "ld.global.v4.u32 {%4, %5, %6, %7}, [%8 + 16];"
+      : "=r"(words[0]), "=r"(words[1]), "=r"(words[2]), "=r"(words[3]), "=r"(words[4]),
+        "=r"(words[5]), "=r"(words[6]), "=r"(words[7])
+      : "l"(address)
+      : "memory");
+}
+
+inline __device__ void st_global(unsigned long long address, const unsigned (&words)[1]) {
+  asm volatile("st.global.u32 [%0], %1;" ::"l"(address), "r"(words[0]) : "memory");
+}
+
+inline __device__ void st_global(unsigned long long address, const unsigned (&words)[2]) {
+  asm volatile("st.global.v2.u32 [%0], {%1, %2};" ::"l"(address), "r"(words[0]), "r"(words[1])
+               : "memory");
+}
+
+inline __device__ void st_global(unsigned long long address, const unsigned (&words)[4]) {
+  asm volatile("st.global.v4.u32 [%0], {%1, %2, %3, %4};" ::"l"(address), "r"(words[0]),
+               "r"(words[1]), "r"(words[2]), "r"(words[3])
+               : "memory");
+}
+
+inline __device__ void st_global(unsigned long long address, const unsigned (&words)[8]) {
+  asm volatile(
+      "st.global.v4.u32 [%0], {%1, %2, %3, %4};\n\t"
+      "st.global.v4.u32 [%0 + 16], {%5, %6, %7, %8};" ::"l"(address),
+      "r"(words[0]), "r"(words[1]), "r"(words[2]), "r"(words[3]), "r"(words[4]), "r"(words[5]),
+      "r"(words[6]), "r"(words[7])
+      : "memory");
+}
+
+// ---- templates/rope/rotate.cuh ------------------------------------------------------------------
+
+// Rotary embedding of the values that one lane holds, whichever of them form the pairs.
+
+// Rotates the four pairs of a lane, pairs 4 * lane to 4 * lane + 3 of the row, by the angles of its
+// position: values[kStep * i] with values[kStep * i + kPartner]. A negative position leaves the row
+// as it is, and so do lanes beyond the rotated dimensions.
+template <int kStep, int kPartner>
+__device__ void rotate_pairs(float (&values)[8], DeviceAddress table, int position, int lane) {
+  if (lane >= kRopeDims / 8 || position < 0) return;
+  const long long start = static_cast<long long>(position) * kRopeDims + 8 * lane;
+  float angles[2][4];  // cosine and sine of two pairs, twice
+  ld_global(angles[0], table + start * 4);
+  ld_global(angles[1], table + start * 4 + 16);
+#pragma unroll
+  for (int i = 0; i < 4; ++i) {
+    const float cosine = angles[i / 2][i % 2 * 2];
+    const float sine = angles[i / 2][i % 2 * 2 + 1];
+    float& a = values[kStep * i];
+    float& b = values[kStep * i + kPartner];
+    const float rotated = fmaf(b, -sine, a * cosine);
+    b = fmaf(a, sine, b * cosine);
+    a = rotated;
+  }
+}
+
+// ---- templates/row/halves.cuh -------------------------------------------------------------------
+
+// A row on its lanes, so that the dimensions of a pair i, i + kRopeDims / 2 meet on one: a lane
+// holds four neighbouring values of the first half of the rotated dimensions and the four at the
+// same place of the second half. Beyond the rotated dimensions it holds eight neighbours.
+struct HalvesRow {
+  template <int kBytes>
+  static __device__ void load(unsigned (&words)[2 * kBytes], unsigned long long row, int lane) {
+    ld_global(reinterpret_cast<unsigned(&)[kBytes]>(words[0]), row + first(lane) * kBytes);
+    ld_global(reinterpret_cast<unsigned(&)[kBytes]>(words[kBytes]), row + second(lane) * kBytes);
+  }
+
+  template <int kBytes>
+  static __device__ void store(unsigned long long row, const unsigned (&words)[2 * kBytes],
+                               int lane) {
+    st_global(row + first(lane) * kBytes, reinterpret_cast<const unsigned(&)[kBytes]>(words[0]));
+    st_global(row + second(lane) * kBytes,
+              reinterpret_cast<const unsigned(&)[kBytes]>(words[kBytes]));
+  }
+
+ private:
+  static __device__ bool rotated(int lane) { return lane < kRopeDims / 8; }
+  static __device__ int first(int lane) { return rotated(lane) ? 4 * lane : 8 * lane; }
+  static __device__ int second(int lane) {
+    return rotated(lane) ? kRopeDims / 2 + 4 * lane : 8 * lane + 4;
+  }
+};
+
+// ---- templates/rope/half.cuh --------------------------------------------------------------------
+
+// Rotary embedding that pairs dimension i with i + kRopeDims / 2.
+struct Rope {
+  using Row = HalvesRow;
+  static constexpr int kDims = kRopeDims;
+
+  static __device__ void rotate(float (&values)[8], DeviceAddress table, int position, int lane) {
+    rotate_pairs<1, 4>(values, table, position, lane);
+  }
+};
+
+// ---- templates/row/whole.cuh --------------------------------------------------------------------
+
+// A row on its lanes: each holds eight neighbouring values.
+struct WholeRow {
+  template <int kBytes>
+  static __device__ void load(unsigned (&words)[2 * kBytes], unsigned long long row, int lane) {
+    ld_global(words, row + 8 * lane * kBytes);
+  }
+
+  template <int kBytes>
+  static __device__ void store(unsigned long long row, const unsigned (&words)[2 * kBytes],
+                               int lane) {
+    st_global(row + 8 * lane * kBytes, words);
+  }
+};
+
+// ---- templates/kernels/append.cuh ---------------------------------------------------------------
+
+// append: K and V of new tokens into the cache, in its format, with their scales. With RoPE, K is
+// rotated on its way and Q from q to q_rotated. A row is one head of one token; neighbouring lanes
+// hold it, eight values each.
+
+// Where a token belongs.
+struct Place {
+  int position;   // in its sequence
+  long long row;  // of KV head 0 in the cache; negative where there is none
+};
+
+__device__ Place place_of(const AppendArguments& arguments, int token) {
+  const Batch& batch = arguments.batch;
+  const int* starts = reinterpret_cast<const int*>(batch.token_start);
+  int sequence = 0;  // the token is in one of sequence .. end - 1
+  int end = batch.sequences;
+  while (end - sequence > 1) {
+    const int middle = (sequence + end) / 2;
+    (starts[middle] <= token ? sequence : end) = middle;
+  }
+  const int length = reinterpret_cast<const int*>(batch.kv_length)[sequence];
+  const int position = length - (starts[sequence + 1] - token);
+  if (position < 0) return {-1, -1};
+  return {position, KvLayout::row(arguments.cache, sequence, 0, position)};
+}
+
+// K or V: quantised, then stored where the token's place in the cache is.
+template <class Row, int kDim, int kLanes>
+struct ToCache {
+  const KvCache& cache;
+  DeviceAddress values;
+  DeviceAddress scales;
+
+  __device__ void operator()(const float (&unscaled)[8], const Place& place, int, int head,
+                             int lane) const {
+    const float scale = Scale::of_row<kLanes>(scales, head, unscaled);
+    if (place.row < 0) return;
+    const long long row = place.row + head * KvLayout::head_stride(cache);
+    if (lane == 0) Scale::store(scales, row, scale);
+    if (8 * lane >= kDim) return;
+    float scaled[8];
+#pragma unroll
+    for (int i = 0; i < 8; ++i) scaled[i] = unscaled[i] * Scale::reciprocal(scale);
+    unsigned words[2 * Cache::kBytes];
+    Cache::pack(words, scaled);
+    Row::template store<Cache::kBytes>(values + row * kDim * Cache::kBytes, words, lane);
+  }
+};
+
+// Q: stored as it came.
+struct ToQuery {
+  DeviceAddress values;
+  long long stride;
+
+  __device__ void operator()(const float (&rotated)[8], const Place& place, int token, int head,
+                             int lane) const {
+    if (place.position < 0 || 8 * lane >= kHeadDimQk) return;
+    unsigned words[2 * Input::kBytes];
+    Input::pack(words, rotated);
+    const long long row = token * stride + head * kHeadDimQk;
+    Rope::Row::store<Input::kBytes>(values + row * Input::kBytes, words, lane);
+  }
+};
+
+// Takes a block's share of the rows of one tensor [tokens, kHeads, kDim] to `destination`.
+template <class Row, int kHeads, int kDim, int kLanes, bool kRotated, class Destination>
+__device__ void append_rows(const AppendArguments& arguments, int block, DeviceAddress source,
+                            long long stride, const Destination& destination) {
+  constexpr int kRowsAtOnce = kThreads / kLanes;
+  constexpr int kRows = kRowsAtOnce * kRowsInFlight;
+  constexpr int kTokens = (kRows - 1) / kHeads + 2;  // that the block's rows may belong to
+  const int tokens = arguments.batch.tokens;
+  const int first_row = block * kRows + threadIdx.x / kLanes;
+  const int first_token = block * kRows / kHeads;
+  const int lane = threadIdx.x % kLanes;
+
+  // The rows are on their way while the tokens' places are looked up.
+  unsigned words[kRowsInFlight][2 * Input::kBytes] = {};
+#pragma unroll
+  for (int i = 0; i < kRowsInFlight; ++i) {
+    const int row = first_row + i * kRowsAtOnce;
+    const int token = row / kHeads;
+    if (token < tokens && 8 * lane < kDim) {
+      const long long start = token * stride + row % kHeads * kDim;
+      Row::template load<Input::kBytes>(words[i], source + start * Input::kBytes, lane);
+    }
+  }
+
+  __shared__ Place places[kTokens];
+  for (int i = threadIdx.x; i < kTokens; i += kThreads) {
+    const int token = first_token + i;
+    places[i] = token < tokens ? place_of(arguments, token) : Place{-1, -1};
+  }
+  __syncthreads();
+
+#pragma unroll
+  for (int i = 0; i < kRowsInFlight; ++i) {
+    const int row = first_row + i * kRowsAtOnce;
+    const int token = row / kHeads;
+    const Place place = places[token - first_token];
+    float values[8];
+    Input::unpack(values, words[i]);
+    if constexpr (kRotated) Rope::rotate(values, arguments.rope, place.position, lane);
+    destination(values, place, token, row % kHeads, lane);
+  }
+}
+
+template <int kHeads, int kLanes>
+__device__ int blocks_of(int tokens) {
+  constexpr int kRows = kThreads / kLanes * kRowsInFlight;
+  return (tokens * kHeads + kRows - 1) / kRows;
+}
+
+extern "C" __global__ void __launch_bounds__(kThreads, kResidentBlocks)
+    append(const __grid_constant__ AppendArguments arguments) {
+  const KvCache& cache = arguments.cache;
+  const int k_blocks = blocks_of<kKvHeads, kLanesQk>(arguments.batch.tokens);
+  const int v_blocks = blocks_of<kKvHeads, kLanesV>(arguments.batch.tokens);
+  const int block = blockIdx.x;
+  if (block < k_blocks) {
+    append_rows<Rope::Row, kKvHeads, kHeadDimQk, kLanesQk, true>(
+        arguments, block, arguments.k, arguments.k_stride,
+        ToCache<Rope::Row, kHeadDimQk, kLanesQk>{cache, cache.k, cache.k_scale});
+  } else if (block < k_blocks + v_blocks) {
+    append_rows<WholeRow, kKvHeads, kHeadDimV, kLanesV, false>(
+        arguments, block - k_blocks, arguments.v, arguments.v_stride,
+        ToCache<WholeRow, kHeadDimV, kLanesV>{cache, cache.v, cache.v_scale});
+  } else if constexpr (Rope::kDims > 0) {
+    append_rows<Rope::Row, kQueryHeads, kHeadDimQk, kLanesQk, true>(
+        arguments, block - k_blocks - v_blocks, arguments.q, arguments.q_stride,
+        ToQuery{arguments.q_rotated, arguments.q_stride});
+  }
+}
+
+}  // namespace octavo

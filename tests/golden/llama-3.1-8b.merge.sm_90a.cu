@@ -1,0 +1,381 @@
+// Octavo 0.1.0: merge for sm_90a. Generated; edit the spec or templates/ instead.
+//
+// Spec 93fc16e994a21787
+//   octavo: 1
+//   attention:
+//     query_heads: 32
+//     kv_heads: 8
+//     head_dim: 128
+//     mask: causal
+//     softmax_scale: 0.08838834764831843
+//     softcap: 0
+//     sinks: false
+//     rope: {pairing: half, dims: 128, theta: 500000}
+//   kv_cache:
+//     format: e4m3
+//     scale: token_head
+//     layout: paged
+//     page_size: 64
+//   compute:
+//     matmul: fp16
+//     accumulation: {levels: 1}
+//   input: bf16
+//   output: bf16
+//   kernels: [append, decode]
+//
+// Plan
+//   warps: 8, stages: 4, tile_tokens: 16, row_tiles: 1
+//   128 threads, 0 bytes of dynamic shared memory
+
+// ---- templates/arguments.cuh --------------------------------------------------------------------
+
+// The arguments of every kernel, as the device reads them and as the host writes them: this file is
+// compiled into both, so that the two can never disagree. All pointers are device addresses. Tensors
+// start at multiples of 16 bytes, and strides are multiples of 8 elements, so that rows are read and
+// written 16 bytes at a time.
+
+namespace octavo {
+
+using DeviceAddress = unsigned long long;
+
+// One layer's KV cache.
+//
+//   paged       k: [pages, kv_heads, page_size, qk_dim]     v: [pages, kv_heads, page_size, v_dim]
+//   contiguous  k: [batch, kv_heads, capacity, qk_dim]      v: [batch, kv_heads, capacity, v_dim]
+//
+// Scales are fp32 and multiply the stored values: real = stored * scale.
+//   tensor      k_scale: [1]                                v_scale: [1]
+//   head        k_scale: [kv_heads]                         v_scale: [kv_heads]
+//   token_head  as k and v, without the last axis; powers of two, written by append
+// A bf16 or fp16 cache has no scales.
+struct KvCache {
+  DeviceAddress k;
+  DeviceAddress v;
+  DeviceAddress k_scale;
+  DeviceAddress v_scale;
+  DeviceAddress page_table;  // int32 [batch, page_table_stride]: page of each page_size tokens; paged.
+                             // append writes nothing for tokens whose page is negative
+  int page_table_stride;     // entries in a row of page_table; paged only
+  int capacity;              // tokens a sequence may hold; contiguous only
+};
+
+// Which rows of a packed [tokens, heads, dim] tensor belong to which sequence, and how long each
+// sequence is. The new tokens of sequence b are rows token_start[b] .. token_start[b + 1] - 1; they
+// are its last ones: row r has position kv_length[b] - (token_start[b + 1] - r).
+struct Batch {
+  DeviceAddress token_start;  // int32 [sequences + 1], ascending, token_start[0] = 0
+  DeviceAddress kv_length;    // int32 [sequences], tokens in the cache with the new ones included
+  int sequences;
+  int tokens;                 // token_start[sequences]; times the query heads below 2^31
+};
+
+// K and V of the new tokens go to the cache. With RoPE, K is rotated on its way and Q is rotated
+// from q to q_rotated, which may be the same memory.
+struct AppendArguments {
+  KvCache cache;
+  Batch batch;
+  DeviceAddress q;          // [tokens, query_heads, qk_dim]; with RoPE only
+  DeviceAddress q_rotated;  // as q, with q_stride too
+  DeviceAddress k;          // [tokens, kv_heads, qk_dim]
+  DeviceAddress v;          // [tokens, kv_heads, v_dim]
+  DeviceAddress rope;       // fp32 [positions, rope dims / 2, 2]: cosine, sine; with RoPE only
+  long long q_stride;       // elements from one token's row to the next
+  long long k_stride;
+  long long v_stride;
+};
+
+// Attention of the batch's tokens, which are already in the cache, over their sequences.
+struct DecodeArguments {
+  KvCache cache;
+  Batch batch;
+  DeviceAddress q;               // [tokens, query_heads, qk_dim]
+  DeviceAddress output;          // [tokens, query_heads, v_dim], packed
+  DeviceAddress lse;             // fp32 [tokens, query_heads], natural logarithm; 0: not wanted
+  DeviceAddress sinks;           // fp32 [query_heads], logits; with sinks only
+  DeviceAddress partial_output;  // fp32 [splits, tokens, query_heads, v_dim]; splits > 1 only
+  DeviceAddress partial_lse;     // fp32 [splits, tokens, query_heads], base 2; splits > 1 only
+  DeviceAddress arrivals;        // uint32, one a group of splits, zero before and after; fused merge
+  long long q_stride;            // elements from one token's row to the next
+  float output_scale;            // an e4m3 output holds value / output_scale
+  int splits;                    // parts that each sequence's tokens are cut into
+};
+
+// What decode left in partial_output and partial_lse becomes output and lse.
+using MergeArguments = DecodeArguments;
+
+// ---- constants ----------------------------------------------------------------------------------
+
+constexpr int kQueryHeads = 32;
+constexpr int kKvHeads = 8;
+constexpr int kHeadDimQk = 128;
+constexpr int kHeadDimV = 128;
+constexpr int kPageSize = 64;
+constexpr int kGroup = 4;
+constexpr int kRowTiles = 1;
+constexpr int kThreads = 128;
+
+// ---- templates/ptx/convert.cuh ------------------------------------------------------------------
+
+// Conversions between fp32 and the 16-bit formats. A pair's low half comes first.
+
+inline __device__ unsigned cvt_rn_f16x2_f32(float low, float high) {
+  unsigned pair;
+  asm("cvt.rn.f16x2.f32 %0, %1, %2;" : "=r"(pair) : "f"(high), "f"(low));
+  return pair;
+}
+
+inline __device__ unsigned cvt_rn_bf16x2_f32(float low, float high) {
+  unsigned pair;
+  asm("cvt.rn.bf16x2.f32 %0, %1, %2;" : "=r"(pair) : "f"(high), "f"(low));
+  return pair;
+}
+
+inline __device__ float cvt_f32_f16(unsigned short half) {
+  float value;
+  asm("cvt.f32.f16 %0, %1;" : "=f"(value) : "h"(half));
+  return value;
+}
+
+// ---- templates/format/bf16.cuh ------------------------------------------------------------------
+
+struct Bf16 {
+  static constexpr int kBytes = 2;
+
+  // Eight values and the words that memory holds for them.
+  static __device__ void pack(unsigned (&words)[4], const float (&values)[8]) {
+    for (int i = 0; i < 4; ++i) words[i] = cvt_rn_bf16x2_f32(values[2 * i], values[2 * i + 1]);
+  }
+  static __device__ void unpack(float (&values)[8], const unsigned (&words)[4]) {
+    for (int i = 0; i < 4; ++i) {  // bf16 is the upper half of fp32
+      values[2 * i] = __uint_as_float(words[i] << 16);
+      values[2 * i + 1] = __uint_as_float(words[i] & 0xffff0000);
+    }
+  }
+};
+
+// ---- templates/output/bf16.cuh ------------------------------------------------------------------
+
+// What the output holds.
+struct Output : Bf16 {
+  static __device__ float scaled(float value, float) { return value; }
+};
+
+// ---- templates/sinks/none.cuh -------------------------------------------------------------------
+
+// What joins the softmax's denominator besides the tokens: nothing.
+struct Sinks {
+  static __device__ float join(const DecodeArguments&, int, float&) { return 1; }
+};
+
+// ---- templates/attention/rows.cuh ---------------------------------------------------------------
+
+constexpr int kRows = 16 * kRowTiles;  // of a block
+
+inline __device__ float minus_infinity() { return __uint_as_float(0xff800000); }
+
+// Where nothing has been seen yet, exponents are taken from 0 instead of minus infinity.
+inline __device__ float finite(float maximum) { return maximum == minus_infinity() ? 0 : maximum; }
+
+// The queries of a block. A sequence's query tokens and the query heads that share a KV head are
+// rows of one matrix: row r is token r / kGroup with head r % kGroup. A block takes kRows of them.
+struct Rows {
+  int sequence;
+  int kv_head;
+  int first;           // the block's first row
+  int count;           // its rows; none or less where the sequence has no such rows
+  int token_start;     // the sequence's first query token in the batch
+  int first_position;  // and that token's position in the sequence
+  int kv_length;
+
+  __device__ int token(int row) const { return token_start + (first + row) / kGroup; }
+  __device__ int head(int row) const { return kv_head * kGroup + (first + row) % kGroup; }
+  __device__ int position(int row) const { return first_position + (first + row) / kGroup; }
+};
+
+// blockIdx: x split, y row block and KV head, z sequence.
+inline __device__ Rows rows_of_block(const Batch& batch) {
+  const int sequence = blockIdx.z;
+  const int* token_start = reinterpret_cast<const int*>(batch.token_start) + sequence;
+  const int tokens = token_start[1] - token_start[0];
+  const int kv_length = reinterpret_cast<const int*>(batch.kv_length)[sequence];
+  Rows rows;
+  rows.sequence = sequence;
+  rows.kv_head = blockIdx.y % kKvHeads;
+  rows.first = blockIdx.y / kKvHeads * kRows;
+  rows.count = min(tokens * kGroup - rows.first, kRows);
+  rows.token_start = token_start[0];
+  rows.first_position = kv_length - tokens;
+  rows.kv_length = kv_length;
+  return rows;
+}
+
+// Where in a [tokens, query_heads] tensor a row is.
+inline __device__ long long index_of(const Rows& rows, int row) {
+  return static_cast<long long>(rows.token(row)) * kQueryHeads + rows.head(row);
+}
+
+// ---- templates/ptx/memory.cuh -------------------------------------------------------------------
+
+// Loads and stores of global memory, 4 to 32 bytes a lane, at most 16 at once.
+
+inline __device__ void ld_global(unsigned (&words)[2], unsigned long long address) {
+  asm volatile("ld.global.v2.u32 {%0, %1}, [%2];"
+               : "=r"(words[0]), "=r"(words[1])
+               : "l"(address)
+               : "memory");
+}
+
+inline __device__ void ld_global(unsigned (&words)[4], unsigned long long address) {
+  asm volatile("ld.global.v4.u32 {%0, %1, %2, %3}, [%4];"
+               : "=r"(words[0]), "=r"(words[1]), "=r"(words[2]), "=r"(words[3])
+               : "l"(address)
+               : "memory");
+}
+
+inline __device__ void ld_global(float (&values)[4], unsigned long long address) {
+  asm volatile("ld.global.v4.f32 {%0, %1, %2, %3}, [%4];"
+               : "=f"(values[0]), "=f"(values[1]), "=f"(values[2]), "=f"(values[3])
+               : "l"(address)
+               : "memory");
+}
+
+inline __device__ void ld_global(unsigned (&words)[8], unsigned long long address) {
+  asm volatile(
+      "ld.global.v4.u32 {%0, %1, %2, %3}, [%8];\n\t"
+      "ld.global.v4.u32 {%4, %5, %6, %7}, [%8 + 16];"
+      : "=r"(words[0]), "=r"(words[1]), "=r"(words[2]), "=r"(words[3]), "=r"(words[4]),
+        "=r"(words[5]), "=r"(words[6]), "=r"(words[7])
+      : "l"(address)
+      : "memory");
+}
+
+inline __device__ void st_global(unsigned long long address, const unsigned (&words)[1]) {
+  asm volatile("st.global.u32 [%0], %1;" ::"l"(address), "r"(words[0]) : "memory");
+}
+
+inline __device__ void st_global(unsigned long long address, const unsigned (&words)[2]) {
+  asm volatile("st.global.v2.u32 [%0], {%1, %2};" ::"l"(address), "r"(words[0]), "r"(words[1])
+               : "memory");
+}
+
+inline __device__ void st_global(unsigned long long address, const unsigned (&words)[4]) {
+  asm volatile("st.global.v4.u32 [%0], {%1, %2, %3, %4};" ::"l"(address), "r"(words[0]),
+               "r"(words[1]), "r"(words[2]), "r"(words[3])
+               : "memory");
+}
+
+inline __device__ void st_global(unsigned long long address, const unsigned (&words)[8]) {
+  asm volatile(
+      "st.global.v4.u32 [%0], {%1, %2, %3, %4};\n\t"
+      "st.global.v4.u32 [%0 + 16], {%5, %6, %7, %8};" ::"l"(address),
+      "r"(words[0]), "r"(words[1]), "r"(words[2]), "r"(words[3]), "r"(words[4]), "r"(words[5]),
+      "r"(words[6]), "r"(words[7])
+      : "memory");
+}
+
+// ---- templates/ptx/special.cuh ------------------------------------------------------------------
+
+// The special function unit: relative error about 2^-22, subnormals flushed to zero.
+
+inline __device__ float ex2_approx_ftz(float x) {
+  float result;
+  asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(result) : "f"(x));
+  return result;
+}
+
+inline __device__ float lg2_approx_ftz(float x) {
+  float result;
+  asm("lg2.approx.ftz.f32 %0, %1;" : "=f"(result) : "f"(x));
+  return result;
+}
+
+inline __device__ float rcp_approx_ftz(float x) {
+  float result;
+  asm("rcp.approx.ftz.f32 %0, %1;" : "=f"(result) : "f"(x));
+  return result;
+}
+
+// ---- templates/attention/merge_rows.cuh ---------------------------------------------------------
+
+constexpr int kOctets = kHeadDimV / 8;  // values are written eight at a time
+
+// The end of eight dims of a row: the sink joins, and output and log-sum-exp (natural, the sink
+// included: the logarithm of what the output was divided by) are written.
+inline __device__ void finish(const DecodeArguments& arguments, const Rows& rows, int row,
+                              int octet, float (&values)[8], float lse) {
+  const float share = Sinks::join(arguments, rows.head(row), lse);
+  for (float& value : values) value = Output::scaled(value * share, arguments.output_scale);
+  unsigned words[2 * Output::kBytes];
+  Output::pack(words, values);
+  const long long index = index_of(rows, row);
+  st_global(arguments.output + (index * kHeadDimV + octet * 8) * Output::kBytes, words);
+  if (octet == 0 && arguments.lse != 0) {
+    constexpr float kLn2 = 0.693147181f;
+    reinterpret_cast<float*>(arguments.lse)[index] = lse * kLn2;
+  }
+}
+
+inline __device__ void add_weighted(float (&sum)[8], const float4 (&part)[2], float weight) {
+  for (int i = 0; i < 2; ++i) {
+    sum[4 * i] += weight * part[i].x, sum[4 * i + 1] += weight * part[i].y;
+    sum[4 * i + 2] += weight * part[i].z, sum[4 * i + 3] += weight * part[i].w;
+  }
+}
+
+// Merges the splits' partial results of the block's rows, in the order of the splits whoever does it,
+// so that the bits depend on nothing else. An empty split has zeros and a log-sum-exp of minus
+// infinity. Splits are read kBatch at a time: the latency of memory is what a merge waits for.
+inline __device__ void merge_rows(const DecodeArguments& arguments, const Rows& rows) {
+  constexpr int kBatch = 8;
+  const float* partial_lse = reinterpret_cast<const float*>(arguments.partial_lse);
+  const float4* partial_output = reinterpret_cast<const float4*>(arguments.partial_output);
+  const long long stride = static_cast<long long>(arguments.batch.tokens) * kQueryHeads;
+  for (int i = threadIdx.x; i < rows.count * kOctets; i += kThreads) {
+    const int row = i / kOctets;
+    const int octet = i % kOctets;
+    const long long index = index_of(rows, row);
+    float maximum = minus_infinity();
+    float total = 0;
+    float values[8] = {};
+#pragma unroll 1
+    for (int first = 0; first < arguments.splits; first += kBatch) {
+      float lse[kBatch];
+      float4 part[kBatch][2];
+      float largest = maximum;
+#pragma unroll
+      for (int j = 0; j < kBatch; ++j) {  // past the end, the last one again, without weight
+        const long long from = min(first + j, arguments.splits - 1) * stride + index;
+        const float from_lse = partial_lse[from];
+        lse[j] = first + j < arguments.splits ? from_lse : minus_infinity();
+        part[j][0] = partial_output[from * (kHeadDimV / 4) + octet * 2];
+        part[j][1] = partial_output[from * (kHeadDimV / 4) + octet * 2 + 1];
+        largest = fmaxf(largest, lse[j]);
+      }
+      const float correction = ex2_approx_ftz(maximum - finite(largest));
+      maximum = largest;
+      total *= correction;
+      for (float& value : values) value *= correction;
+#pragma unroll
+      for (int j = 0; j < kBatch; ++j) {
+        const float weight = ex2_approx_ftz(lse[j] - finite(maximum));
+        total += weight;
+        add_weighted(values, part[j], weight);
+      }
+    }
+    const float reciprocal = total > 0 ? 1 / total : 0;
+    for (float& value : values) value *= reciprocal;
+    finish(arguments, rows, row, octet, values, maximum + lg2_approx_ftz(total));
+  }
+}
+
+// ---- templates/kernels/merge.cuh ----------------------------------------------------------------
+
+// Makes the output of what decode's splits left. A block has the rows that a block of decode has.
+extern "C" __global__ void __launch_bounds__(kThreads)
+    octavo_merge(const __grid_constant__ MergeArguments arguments) {
+  const Rows rows = rows_of_block(arguments.batch);
+  if (rows.count <= 0) return;
+  merge_rows(arguments, rows);
+}
+
+}  // namespace octavo
