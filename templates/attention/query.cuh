@@ -43,7 +43,7 @@ inline __device__ void load_query(float (&values)[kWordDims], DeviceAddress q) {
 // last one; no one looks at what becomes of them.
 struct QueryRows {
   DeviceAddress q[2];
-  float scale[2];      // of what is multiplied; 1 where queries need none
+  float scale[2];  // of what is multiplied; 1 where queries need none
 
   __device__ QueryRows(const DecodeArguments& arguments, const Rows& rows, int tile) {
 #pragma unroll
@@ -52,7 +52,11 @@ struct QueryRows {
       const long long element =
           rows.token(row) * arguments.q_stride + rows.head(row) * static_cast<long long>(kHeadDimQk);
       q[half] = arguments.q + element * Input::kBytes;
-      scale[half] = Mma::kQueryLimit > 0 ? largest(half) * (1 / Mma::kQueryLimit) : 1;
+      scale[half] = 1;
+      if constexpr (Mma::kQueryLimit > 0) {
+        scale[half] = largest(half) * (1 / Mma::kQueryLimit);
+        reciprocal_[half] = 1 / fmaxf(scale[half], 0x1p-126f);
+      }
     }
   }
 
@@ -92,7 +96,7 @@ struct QueryRows {
 
   __device__ float scaled(float value, int half) const {
     if constexpr (Mma::kQueryLimit == 0) return value;
-    return scale[half] > 0 ? value / scale[half] : 0;
+    return value * reciprocal_[half];
   }
 
   static __device__ unsigned pack(const float (&values)[2 * Mma::kPack], int first) {
@@ -100,6 +104,8 @@ struct QueryRows {
     for (int i = 0; i < Mma::kPack; ++i) part[i] = values[first + i];
     return Mma::pack(part);
   }
+
+  float reciprocal_[2];  // of scale; where queries need one
 };
 
 }  // namespace octavo

@@ -31,7 +31,7 @@ struct ValueScales {
       largest = fmaxf(largest, fmaxf(pair.x, pair.y));
     }
     largest = quad_max(largest);
-    const float inverse = largest > 0 ? rcp_approx_ftz(largest) : 0;
+    const float inverse = rcp_approx_ftz(fmaxf(largest, 0x1p-126f));
     for (auto& pair : ratio) pair[0] *= inverse, pair[1] *= inverse;
     return before * inverse;
   }
