@@ -51,8 +51,8 @@ class Pipeline {
  private:
   static constexpr int kStride = kWarps * kTileTokens;  // from a warp's tile to its next
 
-  // Starts the next tile's copies. Tokens that are not there become zeros, their scales too, so that
-  // nothing read from the tile is a NaN that no one wrote.
+  // Starts the next tile's copies. Tokens that are not there become zeros, their scales too, so
+  // that nothing read from the tile is a NaN that no one wrote.
   __device__ void copy(int stage) {
     if (copied_ < end_) {
       const unsigned tile = stages_ + stage * kStageBytes;
@@ -83,8 +83,8 @@ class Pipeline {
     }
   }
 
-  // Where the lane's unit i + lane goes. Where 32 units are whole rows, the row's swizzle is that of
-  // the lane's part of it and that of the constant i, so that little is left to compute.
+  // Where the lane's unit i + lane goes. Where 32 units are whole rows, the row's swizzle is that
+  // of the lane's part of it and that of the constant i, so that little is left to compute.
   template <int kUnits>
   static __device__ unsigned copied_unit(unsigned tile, int i) {
     if constexpr (32 % kUnits == 0) {

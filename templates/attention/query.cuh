@@ -4,20 +4,20 @@
 
 namespace octavo {
 
-// S = Q K^T sums over the head dim in any order, as long as Q and K agree on it: here it is the order
-// in which a lane's 16-byte loads of K give it, so that K needs no rearranging. Lane (g, t) loads of
-// token g's row, for each 64 bytes, the 16 bytes 16t..; of a row's last 16 to 48 bytes, the 4 bytes
-// 4t.. of each unit.
-constexpr int kKeyChunks = kKeyUnits / 4;   // of 64 bytes
-constexpr int kKeyTail = kKeyUnits % 4;     // units after the last chunk
-constexpr int kKeyWords = kKeyUnits;        // 4-byte words that a lane loads of a row
+// S = Q K^T sums over the head dim in any order, as long as Q and K agree on it: here it is the
+// order in which a lane's 16-byte loads of K give it, so that K needs no rearranging. Lane (g, t)
+// loads of token g's row, for each 64 bytes, the 16 bytes 16t..; of a row's last 16 to 48 bytes,
+// the 4 bytes 4t.. of each unit.
+constexpr int kKeyChunks = kKeyUnits / 4;  // of 64 bytes
+constexpr int kKeyTail = kKeyUnits % 4;    // units after the last chunk
+constexpr int kKeyWords = kKeyUnits;       // 4-byte words that a lane loads of a row
 constexpr int kKeySteps = (kKeyWords + Operand::kStepWords - 1) / Operand::kStepWords;
 
 // The first dim of a lane's word.
 inline __device__ int dim_of_word(int word) {
   const int t = threadIdx.x % 4;
-  const int byte = word < 4 * kKeyChunks ? word / 4 * 64 + t * 16 + word % 4 * 4
-                                         : word * 16 + t * 4;
+  const int byte =
+      word < 4 * kKeyChunks ? word / 4 * 64 + t * 16 + word % 4 * 4 : word * 16 + t * 4;
   return byte / Cache::kBytes;
 }
 
@@ -49,8 +49,8 @@ struct QueryRows {
 #pragma unroll
     for (int half = 0; half < 2; ++half) {
       const int row = min(16 * tile + lane_id() / 4 + 8 * half, rows.count - 1);
-      const long long element =
-          rows.token(row) * arguments.q_stride + rows.head(row) * static_cast<long long>(kHeadDimQk);
+      const long long element = rows.token(row) * arguments.q_stride +
+                                rows.head(row) * static_cast<long long>(kHeadDimQk);
       q[half] = arguments.q + element * Input::kBytes;
       scale[half] = 1;
       if constexpr (Mma::kQueryLimit > 0) {
