@@ -13,37 +13,42 @@ using namespace octavo::test;
 
 namespace {
 
-// Every format, input, pairing, layout and granularity, each beside several of the others.
-constexpr const char* kSpecs[] = {
-    "attention: {query_heads: 32, kv_heads: 8, head_dim: 128}",
-    "attention: {query_heads: 8, kv_heads: 2, head_dim: 128, rope: {pairing: half}}\n"
-    "kv_cache: {page_size: 48}",
-    "attention: {query_heads: 71, kv_heads: 1, head_dim: 64, rope: {pairing: interleaved, dims: "
-    "24}}\n"
-    "kv_cache: {format: e4m3, scale: head, page_size: 8}\ninput: fp16",
-    "attention: {query_heads: 6, kv_heads: 2, head_dim: {qk: 32, v: 48}, rope: {pairing: half, "
-    "dims: 24}}\n"
-    "kv_cache: {layout: contiguous}\ninput: fp32",
-    "attention: {query_heads: 6, kv_heads: 3, head_dim: {qk: 48, v: 32}, rope: {pairing: "
-    "interleaved}}\n"
-    "kv_cache: {scale: tensor, page_size: 256}\ninput: fp32",
-    "attention: {query_heads: 5, kv_heads: 5, head_dim: {qk: 96, v: 80}, rope: {pairing: half, "
-    "dims: 32}}\n"
-    "kv_cache: {format: e5m2, scale: head, layout: contiguous}\ninput: fp16",
-    "attention: {query_heads: 4, kv_heads: 2, head_dim: {qk: 192, v: 128}}\n"
-    "kv_cache: {format: e5m2}\ninput: fp32",
-    "attention: {query_heads: 4, kv_heads: 1, head_dim: {qk: 112, v: 240}}\n"
-    "kv_cache: {format: e5m2, scale: tensor, page_size: 16}",
-    "attention: {query_heads: 4, kv_heads: 2, head_dim: 256, rope: {pairing: half, dims: 128}}\n"
-    "kv_cache: {format: bf16, page_size: 8}\ncompute: {matmul: bf16}\ninput: fp32",
-    "attention: {query_heads: 3, kv_heads: 3, head_dim: 96}\n"
-    "kv_cache: {format: bf16, layout: contiguous}\ncompute: {matmul: bf16}",
-    "attention: {query_heads: 8, kv_heads: 1, head_dim: {qk: 128, v: 32}, rope: {pairing: "
-    "interleaved}}\n"
-    "kv_cache: {format: fp16, page_size: 256}",
-    "attention: {query_heads: 4, kv_heads: 4, head_dim: {qk: 64, v: 208}}\n"
-    "kv_cache: {format: fp16, page_size: 48}\ninput: fp16",
+struct Row {
+  int query_heads, kv_heads;
+  HeadDim dim;
+  const char* rope;
+  const char* cache;
+  const char* input;
 };
+
+// Every format, input, pairing, layout and granularity, each beside several of the others.
+constexpr Row kRows[] = {
+    {32, 8, {128, 128}, "none", "{}", "bf16"},
+    {8, 2, {128, 128}, "{pairing: half}", "{page_size: 48}", "bf16"},
+    {71, 1, {64, 64}, "{pairing: interleaved, dims: 24}", "{scale: head, page_size: 8}", "fp16"},
+    {6, 2, {32, 48}, "{pairing: half, dims: 24}", "{layout: contiguous}", "fp32"},
+    {6, 3, {48, 32}, "{pairing: interleaved}", "{scale: tensor, page_size: 256}", "fp32"},
+    {5,
+     5,
+     {96, 80},
+     "{pairing: half, dims: 32}",
+     "{format: e5m2, scale: head, layout: contiguous}",
+     "fp16"},
+    {4, 2, {192, 128}, "none", "{format: e5m2}", "fp32"},
+    {4, 1, {112, 240}, "none", "{format: e5m2, scale: tensor, page_size: 16}", "bf16"},
+    {4, 2, {256, 256}, "{pairing: half, dims: 128}", "{format: bf16, page_size: 8}", "fp32"},
+    {3, 3, {96, 96}, "none", "{format: bf16, layout: contiguous}", "bf16"},
+    {8, 1, {128, 32}, "{pairing: interleaved}", "{format: fp16, page_size: 256}", "bf16"},
+    {4, 4, {64, 208}, "none", "{format: fp16, page_size: 104}", "fp16"},
+};
+
+std::string yaml_of(const Row& row) {
+  return fmt::format(
+      "octavo: 1\n"
+      "attention: {{query_heads: {}, kv_heads: {}, head_dim: {{qk: {}, v: {}}}, rope: {}}}\n"
+      "kv_cache: {}\ninput: {}\nkernels: [append]\n",
+      row.query_heads, row.kv_heads, row.dim.qk, row.dim.v, row.rope, row.cache, row.input);
+}
 
 constexpr Shape kShapes[] = {
     {"one token", 1, 1, false},
@@ -141,12 +146,12 @@ void check_append(const Attention& attention, const Shape& shape, std::uint32_t 
 
 TEST_CASE("append writes what it should, bit for bit, and nothing else") {
   std::uint32_t seed = 0;
-  for (const char* yaml : kSpecs) {
+  for (const Row& row : kRows) {
+    const std::string yaml = yaml_of(row);
     CAPTURE(yaml);
-    const std::string text = fmt::format("octavo: 1\n{}\nkernels: [append]\n", yaml);
-    const Attention attention(parse_specs(text, "case").front(), device());
+    const Attention attention(parse_specs(yaml, "case").front(), device());
     for (const Shape& shape : kShapes) {
-      CAPTURE(shape.name);
+      CAPTURE(std::string(shape.name));
       check_append(attention, shape, ++seed);
     }
   }

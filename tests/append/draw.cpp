@@ -39,6 +39,13 @@ class Draw {
     return result;
   }
   PaddedRows rows(DataType type, int tokens, int heads, int dim);
+  // Here and there a NaN that no conversion gives: every bit set, the sign too.
+  void strew_nans(DataType type, Bytes& values) {
+    const std::size_t bytes = bytes_of(type);
+    for (std::size_t i = 0; i < values.size(); i += bytes) {
+      if (once_in(500)) std::fill_n(values.begin() + i, bytes, std::byte{0xFF});
+    }
+  }
 
  private:
   std::mt19937 random_;
@@ -134,6 +141,7 @@ AppendCase draw_case(const Spec& spec, const Shape& shape, std::uint32_t seed) {
   draw_cache(draw, static_cast<std::size_t>(places) * attention.kv_heads, drawn);
   drawn.k = draw.rows(spec.input, tokens, attention.kv_heads, attention.head_dim.qk);
   drawn.v = draw.rows(spec.input, tokens, attention.kv_heads, attention.head_dim.v);
+  for (PaddedRows* rows : {&drawn.k, &drawn.v}) draw.strew_nans(spec.input, rows->data);
   if (attention.rope.pairing != RopePairing::none) draw_queries(draw, tokens, longest, drawn);
   return drawn;
 }
