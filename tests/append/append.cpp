@@ -28,18 +28,11 @@ constexpr Row kRows[] = {
     {71, 1, {64, 64}, "{pairing: interleaved, dims: 24}", "{scale: head, page_size: 8}", "fp16"},
     {6, 2, {32, 48}, "{pairing: half, dims: 24}", "{layout: contiguous}", "fp32"},
     {6, 3, {48, 32}, "{pairing: interleaved}", "{scale: tensor, page_size: 256}", "fp32"},
-    {5,
-     5,
-     {96, 80},
-     "{pairing: half, dims: 32}",
-     "{format: e5m2, scale: head, layout: contiguous}",
-     "fp16"},
-    {4, 2, {192, 128}, "none", "{format: e5m2}", "fp32"},
-    {4, 1, {112, 240}, "none", "{format: e5m2, scale: tensor, page_size: 16}", "bf16"},
+    {5, 5, {96, 80}, "{pairing: half, dims: 32}", "{format: e5m2, scale: head}", "fp16"},
+    {4, 2, {192, 128}, "none", "{format: e5m2, page_size: 104}", "fp32"},
     {4, 2, {256, 256}, "{pairing: half, dims: 128}", "{format: bf16, page_size: 8}", "fp32"},
-    {3, 3, {96, 96}, "none", "{format: bf16, layout: contiguous}", "bf16"},
-    {8, 1, {128, 32}, "{pairing: interleaved}", "{format: fp16, page_size: 256}", "bf16"},
-    {4, 4, {64, 208}, "none", "{format: fp16, page_size: 104}", "fp16"},
+    {3, 3, {64, 208}, "none", "{format: bf16, layout: contiguous}", "bf16"},
+    {8, 1, {128, 32}, "{pairing: interleaved}", "{format: fp16, page_size: 16}", "bf16"},
 };
 
 std::string yaml_of(const Row& row) {
@@ -50,7 +43,7 @@ std::string yaml_of(const Row& row) {
       row.query_heads, row.kv_heads, row.dim.qk, row.dim.v, row.rope, row.cache, row.input);
 }
 
-constexpr Shape kShapes[] = {
+const Shape kShapes[] = {
     {"one token", 1, 1, false},
     {"prefill, Q in place", 4, 130, true},
     {"a few tokens of many sequences", 25, 9, false},
@@ -151,7 +144,7 @@ TEST_CASE("append writes what it should, bit for bit, and nothing else") {
     CAPTURE(yaml);
     const Attention attention(parse_specs(yaml, "case").front(), device());
     for (const Shape& shape : kShapes) {
-      CAPTURE(std::string(shape.name));
+      CAPTURE(shape.name);
       check_append(attention, shape, ++seed);
     }
   }

@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <string>
 #include <vector>
 
 #include "generator/spec.hpp"
@@ -37,7 +38,7 @@ struct AppendCase {
 };
 
 struct Shape {
-  const char* name;
+  std::string name;
   int sequences;
   int most_new_tokens;  // of a sequence; one has as many, some have none
   bool in_place;

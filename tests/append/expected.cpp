@@ -12,7 +12,8 @@ using Row = std::vector<double>;
 
 Row row_of(const PaddedRows& rows, DataType type, int token, int head, int dim) {
   Row row(dim);
-  reference::load(type, rows.data.data(), token * rows.stride + head * dim, row);
+  reference::load(type, rows.data.data(), token * rows.stride + static_cast<long long>(head) * dim,
+                  row);
   return row;
 }
 
@@ -28,8 +29,8 @@ void rotate(const Rope& rope, const std::vector<float>& table, int position, Row
     const bool half = rope.pairing == RopePairing::half;
     double& first = row[half ? i : 2 * i];
     double& second = row[half ? i + pairs : 2 * i + 1];
-    const float cosine = table[2 * (position * pairs + i)];
-    const float sine = table[2 * (position * pairs + i) + 1];
+    const std::size_t entry = 2 * (static_cast<std::size_t>(position) * pairs + i);
+    const float cosine = table[entry], sine = table[entry + 1];
     const auto a = static_cast<float>(first), b = static_cast<float>(second);
     first = std::fma(b, -sine, a * cosine);
     second = std::fma(a, sine, b * cosine);
@@ -92,7 +93,8 @@ void append_token(const AppendCase& drawn, int token, int position, const Place&
     for (int head = 0; head < attention.query_heads; ++head) {
       Row row = row_of(drawn.q, spec.input, token, head, dim.qk);
       rotate(attention.rope, drawn.rope, position, row);
-      store_row(written.q_rotated, spec.input, token * drawn.q.stride + head * dim.qk, row);
+      store_row(written.q_rotated, spec.input,
+                token * drawn.q.stride + static_cast<long long>(head) * dim.qk, row);
     }
   }
   if (place.row < 0) return;
