@@ -90,11 +90,18 @@ int query_registers(const Spec& spec) {
 }
 
 // Q stays in registers where the block's other warps and O leave room for it: about 64 registers
-// serve everything else.
+// serve everything else, and 96 with the longer steps of fp8.
 bool query_in_registers(const Spec& spec, const Tunables& tunables) {
   const int of_lane = std::min(kRegistersPerMultiprocessor / (tunables.warps * 32), 255);
   const int outputs = spec.attention.head_dim.v / 2;
-  return (outputs + query_registers(spec)) * tunables.row_tiles + 64 <= of_lane;
+  const int rest = spec.compute.matmul == Matmul::fp8 ? 96 : 64;
+  return (outputs + query_registers(spec)) * tunables.row_tiles + rest <= of_lane;
+}
+
+// Bytes of a V row that a warp loads at a time: 16 a lane, but 8 where O leaves no registers for the
+// eight rows of an fp8 product.
+int value_part(const Spec& spec) {
+  return spec.compute.matmul == Matmul::fp8 && spec.attention.head_dim.v > 192 ? 64 : 128;
 }
 
 // Tiles start at multiples of their length, so none crosses a page of whole tiles.
@@ -225,6 +232,7 @@ std::vector<Constant> constants(const Spec& spec, const Tunables& tunables, cons
   add("kStages", tunables.stages);
   add("kTileTokens", tunables.tile_tokens);
   add("kStageBytes", layout.stage_bytes);
+  add("kValuePart", value_part(spec));
   add("kQueryOffset", layout.query_offset);
   return result;
 }

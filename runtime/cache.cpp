@@ -165,7 +165,7 @@ std::vector<Stored> files_of(const fs::path& folder, std::string_view suffix) {
 
 Cache Cache::of_user() { return {user_directory(), limit_of_user()}; }
 
-Cache::Cache(fs::path directory, std::uint64_t limit_bytes)
+Cache::Cache(const fs::path& directory, std::uint64_t limit_bytes)
     : kernels_(directory.empty() ? directory : fs::absolute(directory) / "kernels"),
       limit_bytes_(limit_bytes) {
   if (kernels_.empty()) {

@@ -29,7 +29,7 @@ class Cache {
 
   // Entries go to `directory`/kernels, made if need be. Entries are code that will run, so that a
   // directory that another user could write is not used. Empty: a cache without entries.
-  Cache(std::filesystem::path directory, std::uint64_t limit_bytes);
+  Cache(const std::filesystem::path& directory, std::uint64_t limit_bytes);
 
   const std::filesystem::path& directory() const { return kernels_; }
   std::uint64_t limit_bytes() const { return limit_bytes_; }

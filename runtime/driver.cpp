@@ -18,7 +18,7 @@ void find(void* library, const char* symbol, Function& function) {
 // Where the loader found a library that was asked for by its bare name.
 std::filesystem::path path_of(void* library) {
   link_map* map = nullptr;
-  if (dlinfo(library, RTLD_DI_LINKMAP, &map) != 0) return {};
+  if (dlinfo(library, RTLD_DI_LINKMAP, static_cast<void*>(&map)) != 0) return {};
   return map->l_name;
 }
 

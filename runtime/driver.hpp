@@ -30,9 +30,9 @@ struct Driver {
   // if it cannot be loaded or lacks one of them.
   static Driver load(const std::filesystem::path& library);
 
-  // The emulator: $OCTAVO_EMULATOR_LIBRARY if that is set, else liboctavo_emulator.so in ../lib beside
-  // the executable, where it was built, or in the loader's path. Throws as load does, with every place
-  // searched.
+  // The emulator: $OCTAVO_EMULATOR_LIBRARY if that is set, else liboctavo_emulator.so in ../lib
+  // beside the executable, where it was built, or in the loader's path. Throws as load does, with
+  // every place searched.
   static Driver load_emulator();
 
   // The process's GPU driver, libcuda.so.1, and its emulator; each loaded at the first call.

@@ -50,7 +50,8 @@ Version version_beside(const fs::path& library) {
 fs::path loader_path(const char* name) {
   void* library = dlopen(name, RTLD_NOW | RTLD_LOCAL);
   link_map* map = nullptr;
-  if (library == nullptr || dlinfo(library, RTLD_DI_LINKMAP, &map) != 0) return {};
+  if (library == nullptr || dlinfo(library, RTLD_DI_LINKMAP, static_cast<void*>(&map)) != 0)
+    return {};
   return map->l_name;
 }
 

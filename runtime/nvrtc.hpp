@@ -9,7 +9,7 @@
 #include "runtime/compiler.hpp"
 
 extern "C" {
-using nvrtcProgram = struct _nvrtcProgram*;
+using nvrtcProgram = struct NvrtcProgram*;
 }
 
 // NVRTC's functions in use, declared from its documented ABI: OCTAVO_NVRTC_FUNCTION(name, result,

@@ -52,9 +52,14 @@ void check_memory(const Spec& spec, const std::vector<int>& kv_length) {
   const AttentionSpec& shape = spec.attention;
   double tokens = 0;
   for (const int length : kv_length) tokens += length;
-  // Inputs and cache, each once on the host and once on the device.
+  // Inputs and cache, each once on the host and once on the device; with RoPE, queries to rotate.
   const double elements = tokens * shape.kv_heads * (shape.head_dim.qk + shape.head_dim.v);
-  const double needed = 2 * elements * (bytes_of(spec.input) + bytes_of(spec.kv_cache.format));
+  const double rotated =
+      shape.rope.pairing == RopePairing::none
+          ? 0
+          : tokens * shape.query_heads * shape.head_dim.qk * bytes_of(spec.input);
+  const double needed =
+      2 * elements * (bytes_of(spec.input) + bytes_of(spec.kv_cache.format)) + rotated;
   const double present =
       static_cast<double>(sysconf(_SC_PHYS_PAGES)) * static_cast<double>(sysconf(_SC_PAGESIZE));
   if (needed <= 0.9 * present) return;
@@ -208,7 +213,8 @@ void run(const Options& options, int& status) {
   const std::vector<Spec> specs = read_specs(options.spec);
   const Device device = Device::open(options.device);
   if (!device.why_emulated().empty()) {
-    fmt::print(stderr, "octavo: {}: emulating {}\n", device.why_emulated(), device.name());
+    fmt::print(stderr, "octavo: no GPU ({}); running on {}\n", device.why_emulated(),
+               device.name());
   }
   std::vector<json> objects;
   for (const Spec& spec : specs) {

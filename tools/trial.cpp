@@ -46,6 +46,8 @@ Trial::Trial(const Spec& spec, const Device& device, const reference::Inputs& in
     const std::vector<float> table = narrowed(rope_);
     rope_table_ = upload(table.data(), bytes_in(table));
     q_rotated_ = Buffer(device, std::max<std::size_t>(q_.bytes(), 1));
+    context_q_ = Buffer(device, std::max<std::size_t>(context_.tokens * inputs.q.row_bytes(), 1));
+    context_q_.fill(0);
   }
   if (spec.attention.sinks) {
     const std::vector<float> sinks = narrowed(inputs.sinks);
@@ -100,8 +102,12 @@ KvCache Trial::cache() const {
           .capacity = image_.capacity()};
 }
 
-AppendArguments Trial::append_arguments(const Phase& phase, bool with_queries) const {
-  const bool rotates = spec_.attention.rope.pairing != RopePairing::none && with_queries;
+AppendArguments Trial::append_arguments(const Phase& phase) const {
+  const bool rotates = spec_.attention.rope.pairing != RopePairing::none;
+  // The context's own queries are rotated too, as a prefill's are, in place: nobody asks for them.
+  const bool context = &phase == &context_;
+  const DeviceAddress q = context ? context_q_.address() : q_.address();
+  const DeviceAddress q_rotated = context ? q : q_rotated_.address();
   const auto stride = [](const reference::Tensor& tensor) {
     return static_cast<long long>(tensor.heads * tensor.dim);
   };
@@ -110,8 +116,8 @@ AppendArguments Trial::append_arguments(const Phase& phase, bool with_queries) c
                     .kv_length = phase.kv_length.address(),
                     .sequences = static_cast<int>(inputs_.kv_length.size()),
                     .tokens = phase.tokens},
-          .q = rotates ? q_.address() : 0,
-          .q_rotated = rotates ? q_rotated_.address() : 0,
+          .q = rotates ? q : 0,
+          .q_rotated = rotates ? q_rotated : 0,
           .k = k_.address() + phase.first_row * inputs_.k.row_bytes(),
           .v = v_.address() + phase.first_row * inputs_.v.row_bytes(),
           .rope = rope_table_.address(),
@@ -143,13 +149,13 @@ double Trial::append() {
     cache_k_scale_.fill(kPoison);
     cache_v_scale_.fill(kPoison);
   }
-  const auto launch = [&](const Phase& phase, bool with_queries) {
+  const auto launch = [&](const Phase& phase) {
     if (phase.tokens == 0) return 0.0;
-    const AppendArguments arguments = append_arguments(phase, with_queries);
+    const AppendArguments arguments = append_arguments(phase);
     return time([&] { attention_.append(arguments, stream_.handle()); });
   };
-  const double context = launch(context_, false);
-  const double query = launch(query_, true);
+  const double context = launch(context_);
+  const double query = launch(query_);
   return context_.tokens >= query_.tokens ? context : query;
 }
 
@@ -168,7 +174,7 @@ double Trial::decode() {
     for (const double value : values) most = std::max(most, std::abs(value));
     if (most > 0) output_scale_ = static_cast<float>(most / reference::largest(spec_.output));
   }
-  const Batch batch = append_arguments(query_, true).batch;
+  const Batch batch = append_arguments(query_).batch;
   DecodeArguments arguments{};
   arguments.cache = cache();
   arguments.batch = batch;

@@ -14,10 +14,12 @@ struct Combination {
 // A row of the block: its maximum and sum over the warps.
 inline __device__ float2 row_statistics(const Combination& shared, int row) {
   float maximum = minus_infinity();
+#pragma unroll 2
   for (int warp = 0; warp < kWarps; ++warp) {
     maximum = fmaxf(maximum, shared.statistics[warp][row].x);
   }
   float sum = 0;
+#pragma unroll 2
   for (int warp = 0; warp < kWarps; ++warp) {
     const float2 part = shared.statistics[warp][row];
     sum += part.y * ex2_approx_ftz(part.x - finite(maximum));
@@ -56,31 +58,30 @@ inline __device__ void share_results(Combination& shared, const Softmax& softmax
   __syncthreads();
 }
 
-// Eight dims of a row, summed over the warps.
-inline __device__ void sum_outputs(float (&values)[8], const Combination& shared, int row,
-                                   int octet) {
+// Four dims of a row, summed over the warps.
+inline __device__ void sum_outputs(float (&values)[4], const Combination& shared, int row,
+                                   int quad) {
+  const float* place[4];  // in the first warp's outputs
 #pragma unroll
-  for (int i = 0; i < 8; ++i) {
-    const DimPlace place = place_of_dim(octet * 8 + i);
-    const int lane = row % 8 * 4 + place.column / 2;
-    const int element = place.column % 2 + row % 16 / 8 * 2;
+  for (int i = 0; i < 4; ++i) {
+    const DimPlace dim = place_of_dim(quad * 4 + i);
+    const float4& four = shared.outputs[0][row / 16][dim.tile][row % 8 * 4 + dim.column / 2];
+    place[i] = &four.x + dim.column % 2 + row % 16 / 8 * 2;
     values[i] = 0;
-    for (int warp = 0; warp < kWarps; ++warp) {
-      const float4& four = shared.outputs[warp][row / 16][place.tile][lane];
-      values[i] += reinterpret_cast<const float*>(&four)[element];
-    }
+  }
+#pragma unroll 2
+  for (int warp = 0; warp < kWarps; ++warp) {
+    for (int i = 0; i < 4; ++i) values[i] += place[i][warp * kRowTiles * kDimTiles * 32 * 4];
   }
 }
 
 inline __device__ void store_partial(const DecodeArguments& arguments, const Rows& rows, int row,
-                                     int octet, const float (&values)[8], float lse) {
+                                     int quad, const float (&values)[4], float lse) {
   const long long rows_of_split = static_cast<long long>(arguments.batch.tokens) * kQueryHeads;
   const long long index = blockIdx.x * rows_of_split + index_of(rows, row);
-  if (octet == 0) reinterpret_cast<float*>(arguments.partial_lse)[index] = lse;
-  float4* part =
-      reinterpret_cast<float4*>(arguments.partial_output) + (index * kHeadDimV + octet * 8) / 4;
-  part[0] = {values[0], values[1], values[2], values[3]};
-  part[1] = {values[4], values[5], values[6], values[7]};
+  if (quad == 0) reinterpret_cast<float*>(arguments.partial_lse)[index] = lse;
+  reinterpret_cast<float4*>(arguments.partial_output)[index * kQuads + quad] = {
+      values[0], values[1], values[2], values[3]};
 }
 
 // Combines the warps' results and writes the block's: output itself, or its split's part of it.
@@ -89,19 +90,19 @@ inline __device__ void combine(const DecodeArguments& arguments, const Rows& row
                                Combination& shared) {
   __syncthreads();  // until no warp needs its tiles any more
   share_results(shared, softmax, outputs);
-  for (int i = threadIdx.x; i < rows.count * kOctets; i += kThreads) {
-    const int row = i / kOctets;
-    const int octet = i % kOctets;
+  for (int i = threadIdx.x; i < rows.count * kQuads; i += kThreads) {
+    const int row = i / kQuads;
+    const int quad = i % kQuads;
     const float2 statistics = row_statistics(shared, row);
-    float values[8];
-    sum_outputs(values, shared, row, octet);
+    float values[4];
+    sum_outputs(values, shared, row, quad);
     const float reciprocal = statistics.y > 0 ? 1 / statistics.y : 0;
     for (float& value : values) value *= reciprocal;
     const float lse = statistics.x + lg2_approx_ftz(statistics.y) - Mma::kWeightExponent;
     if (arguments.splits == 1) {
-      finish(arguments, rows, row, octet, values, lse);
+      finish(arguments, rows, row, quad, values, lse);
     } else {
-      store_partial(arguments, rows, row, octet, values, lse);
+      store_partial(arguments, rows, row, quad, values, lse);
     }
   }
 }

@@ -1,33 +1,32 @@
 #pragma once
 
 #include "attention/rows.cuh"
-#include "ptx/memory.cuh"
 #include "ptx/special.cuh"
 
 namespace octavo {
 
-constexpr int kOctets = kHeadDimV / 8;  // values are written eight at a time
+constexpr int kQuads = kHeadDimV / 4;  // values are written four at a time
 
-// The end of eight dims of a row: the sink joins, and output and log-sum-exp (natural, the sink
+// The end of four dims of a row: the sink joins, and output and log-sum-exp (natural, the sink
 // included: the logarithm of what the output was divided by) are written.
-inline __device__ void finish(const DecodeArguments& arguments, const Rows& rows, int row,
-                              int octet, float (&values)[8], float lse) {
+inline __device__ void finish(const DecodeArguments& arguments, const Rows& rows, int row, int quad,
+                              const float (&values)[4], float lse) {
   const float share = Sinks::join(arguments, rows.head(row), lse);
-  for (float& value : values) value = Output::scaled(value * share, arguments.output_scale);
+  float scaled[8] = {};  // formats pack eight
+  for (int i = 0; i < 4; ++i) scaled[i] = Output::scaled(values[i] * share, arguments.output_scale);
   unsigned words[2 * Output::kBytes];
-  Output::pack(words, values);
+  Output::pack(words, scaled);
   const long long index = index_of(rows, row);
-  st_global(arguments.output + (index * kHeadDimV + octet * 8) * Output::kBytes, words);
-  if (octet == 0 && arguments.lse != 0) {
+  unsigned* output = reinterpret_cast<unsigned*>(arguments.output) +
+                     (index * kHeadDimV + quad * 4) * Output::kBytes / 4;
+  if constexpr (Output::kBytes == 2) {
+    *reinterpret_cast<uint2*>(output) = {words[0], words[1]};
+  } else {
+    *output = words[0];
+  }
+  if (quad == 0 && arguments.lse != 0) {
     constexpr float kLn2 = 0.693147181f;
     reinterpret_cast<float*>(arguments.lse)[index] = lse * kLn2;
-  }
-}
-
-inline __device__ void add_weighted(float (&sum)[8], const float4 (&part)[2], float weight) {
-  for (int i = 0; i < 2; ++i) {
-    sum[4 * i] += weight * part[i].x, sum[4 * i + 1] += weight * part[i].y;
-    sum[4 * i + 2] += weight * part[i].z, sum[4 * i + 3] += weight * part[i].w;
   }
 }
 
@@ -39,25 +38,24 @@ inline __device__ void merge_rows(const DecodeArguments& arguments, const Rows& 
   const float* partial_lse = reinterpret_cast<const float*>(arguments.partial_lse);
   const float4* partial_output = reinterpret_cast<const float4*>(arguments.partial_output);
   const long long stride = static_cast<long long>(arguments.batch.tokens) * kQueryHeads;
-  for (int i = threadIdx.x; i < rows.count * kOctets; i += kThreads) {
-    const int row = i / kOctets;
-    const int octet = i % kOctets;
+  for (int i = threadIdx.x; i < rows.count * kQuads; i += kThreads) {
+    const int row = i / kQuads;
+    const int quad = i % kQuads;
     const long long index = index_of(rows, row);
     float maximum = minus_infinity();
     float total = 0;
-    float values[8] = {};
+    float values[4] = {};
 #pragma unroll 1
     for (int first = 0; first < arguments.splits; first += kBatch) {
       float lse[kBatch];
-      float4 part[kBatch][2];
+      float4 part[kBatch];
       float largest = maximum;
 #pragma unroll
       for (int j = 0; j < kBatch; ++j) {  // past the end, the last one again, without weight
         const long long from = min(first + j, arguments.splits - 1) * stride + index;
         const float from_lse = partial_lse[from];
         lse[j] = first + j < arguments.splits ? from_lse : minus_infinity();
-        part[j][0] = partial_output[from * (kHeadDimV / 4) + octet * 2];
-        part[j][1] = partial_output[from * (kHeadDimV / 4) + octet * 2 + 1];
+        part[j] = partial_output[from * kQuads + quad];
         largest = fmaxf(largest, lse[j]);
       }
       const float correction = ex2_approx_ftz(maximum - finite(largest));
@@ -68,12 +66,13 @@ inline __device__ void merge_rows(const DecodeArguments& arguments, const Rows& 
       for (int j = 0; j < kBatch; ++j) {
         const float weight = ex2_approx_ftz(lse[j] - finite(maximum));
         total += weight;
-        add_weighted(values, part[j], weight);
+        values[0] += weight * part[j].x, values[1] += weight * part[j].y;
+        values[2] += weight * part[j].z, values[3] += weight * part[j].w;
       }
     }
     const float reciprocal = total > 0 ? 1 / total : 0;
     for (float& value : values) value *= reciprocal;
-    finish(arguments, rows, row, octet, values, maximum + lg2_approx_ftz(total));
+    finish(arguments, rows, row, quad, values, maximum + lg2_approx_ftz(total));
   }
 }
 

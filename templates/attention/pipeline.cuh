@@ -74,7 +74,7 @@ class Pipeline {
       const DeviceAddress unit = units.address(i);
       const int bytes = units.exists(i) ? 16 : 0;
       if (kCopies % 32 == 0 || i + lane_id() < kCopies) {
-        cp_async_16(tile + copied_unit<kUnits>(i) * 16, unit, bytes);
+        cp_async_16(copied_unit<kUnits>(tile, i), unit, bytes);
       }
     }
   }
@@ -82,12 +82,13 @@ class Pipeline {
   // Where the lane's unit i + lane goes. Where 32 units are whole rows, the row's swizzle is that of
   // the lane's part of it and that of the constant i, so that little is left to compute.
   template <int kUnits>
-  static __device__ int copied_unit(int i) {
+  static __device__ unsigned copied_unit(unsigned tile, int i) {
     if constexpr (32 % kUnits == 0) {
       const int lane = lane_id() ^ row_swizzle<kUnits>(lane_id() / kUnits);
-      return i + (lane ^ row_swizzle<kUnits>(i / kUnits));
+      return tile + (lane ^ row_swizzle<kUnits>(i / kUnits)) * 16 + i * 16;
     }
-    return (i + lane_id()) ^ row_swizzle<kUnits>((i + lane_id()) / kUnits);
+    const int index = i + lane_id();
+    return tile + (index ^ row_swizzle<kUnits>(index / kUnits)) * 16;
   }
 
   __device__ void copy_scales(unsigned tile, DeviceAddress scales) {

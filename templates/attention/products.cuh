@@ -40,10 +40,10 @@ inline __device__ void multiply_keys(Scores& scores, const Query& query, const c
     for (int i = 0; i < kTokenTiles; ++i) {
       const char* rows = keys + i * kEightRowsBytes<kKeyUnits>;
       if (chunk < kKeyChunks) {
-        load_words<16>(words[i], rows + unit_index<kKeyUnits>(g, chunk * 4 + t) * 16);
+        load_words<16>(words[i], rows + unit_index<kKeyUnits>(g, t, chunk * 4) * 16);
       } else {
         for (int j = 0; j < kKeyTail; ++j) {
-          const int unit = unit_index<kKeyUnits>(g, chunk * 4 + j);
+          const int unit = unit_index<kKeyUnits>(g, 0, chunk * 4 + j);
           words[i][j] = *reinterpret_cast<const unsigned*>(rows + unit * 16 + t * 4);
         }
       }
@@ -68,12 +68,12 @@ inline __device__ void multiply_keys(Scores& scores, const Query& query, const c
   }
 }
 
-// A row of V is cut into parts of 128, 64, 32 or 16 bytes, of which each g takes an eighth: the dims
+// A row of V is cut into parts of kValuePart, 64, 32 or 16 bytes, of which each g takes an eighth: the dims
 // of O that a column g stands for are those of its eighth, one in each tile of O.
 constexpr int kValueBytes = kHeadDimV * Cache::kBytes;
 constexpr __device__ int part_bytes(int byte) {
   const int rest = kValueBytes - byte;
-  return rest >= 128 ? 128 : rest >= 64 ? 64 : rest >= 32 ? 32 : 16;
+  return rest >= kValuePart ? kValuePart : rest >= 64 ? 64 : rest >= 32 ? 32 : 16;
 }
 
 // O += P V for the tokens of one product. P's registers are as S = Q K^T left them, so its column k
@@ -86,11 +86,11 @@ inline __device__ void multiply_values(Outputs& outputs, const unsigned (&weight
     constexpr int kLaneWords = kLaneBytes > 4 ? kLaneBytes / 4 : 1;
     constexpr int kLaneRows = Mma::kStepTokens / 4;
     const int t = lane_id() % 4;
-    const int byte = kByte + lane_id() / 4 * kLaneBytes;
+    const int byte = lane_id() / 4 * kLaneBytes;  // of the part
     unsigned words[kLaneRows][kLaneWords];
 #pragma unroll
     for (int i = 0; i < kLaneRows; ++i) {
-      const int unit = unit_index<kValueUnits>(2 * t + i % 2, byte / 16);
+      const int unit = unit_index<kValueUnits>(2 * t + i % 2, byte / 16, kByte / 16);
       load_words<kLaneBytes>(words[i], values + i / 2 * kEightRowsBytes<kValueUnits> + unit * 16 + byte % 16);
     }
 #pragma unroll
@@ -121,9 +121,9 @@ struct DimPlace {
 inline __device__ DimPlace place_of_dim(int dim) {
   int start = 0;
 #pragma unroll
-  for (int width : {128, 64, 32, 16}) {
+  for (int width = kValuePart; width >= 16; width /= 2) {
     const int dims = width / Cache::kBytes;
-    const int parts = width == 128 ? kHeadDimV / dims : kHeadDimV % (2 * dims) / dims;
+    const int parts = width == kValuePart ? kHeadDimV / dims : kHeadDimV % (2 * dims) / dims;
     const int inside = dim - start;
     if (inside < parts * dims) {
       const int eighth = dims / 8;

@@ -30,9 +30,15 @@ inline __device__ int row_swizzle(int row) {
   return 0;
 }
 
+// Unit `unit + constant` of a row, two numbers that share no bit: the lane's part is computed once for
+// all constants.
 template <int kUnits>
-inline __device__ int unit_index(int row, int unit) {
-  return (row * kUnits + unit) ^ row_swizzle<kUnits>(row);
+inline __device__ int unit_index(int row, int unit, int constant) {
+  const int lane = row * kUnits + unit;
+  if constexpr (kUnits % 8 == 0) {
+    return (lane ^ row_swizzle<kUnits>(row) ^ (constant & 7)) + (constant & ~7);
+  }
+  return (lane + constant) ^ row_swizzle<kUnits>(row);
 }
 
 // As `^` changes nothing above bit 2 and rows 8 apart are a multiple of 8 units apart, a lane's rows 8

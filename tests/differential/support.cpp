@@ -3,13 +3,17 @@
 #include <doctest/doctest.h>
 
 #include <algorithm>
+#include <cstdlib>
 
 #include "tools/trial.hpp"
 
 namespace octavo::test {
 
 const Device& device() {
-  static const Device device = Device::open("emulator");
+  static const Device device = [] {
+    const char* name = std::getenv("OCTAVO_TEST_DEVICE");
+    return Device::open(name != nullptr ? name : "emulator");
+  }();
   return device;
 }
 

@@ -1,4 +1,4 @@
-// One case: a spec and a batch on the emulator, held against float64.
+// One case: a spec and a batch on a device, held against float64.
 #pragma once
 
 #include <string>
@@ -15,7 +15,7 @@ struct Shape {
   int splits = 0;  // 0: as the plan chooses
 };
 
-// The emulated GPU of this process: $OCTAVO_EMULATE, an H100 by default.
+// $OCTAVO_TEST_DEVICE, "cuda" for one; by default the emulator, standing for $OCTAVO_EMULATE.
 const Device& device();
 
 // The spec of the lines after `octavo: 1`.

@@ -58,26 +58,26 @@ Difference compare(const RowReader& got, const RowReader& want, const std::vecto
 
 // The reference has the same cache and the same queries, so what is left is rounding.
 //
-// Output. Every element is rounded once, by at most u = rounding_error(output) of itself: 2^-9 for
-// bf16, 2^-11 for fp16, 2^-4 for e4m3. So relative_l2 <= u from this alone. Mantissas that are
-// spread evenly give u * sqrt(integral of m^-2 / 3) = 0.41 u, which leaves the larger part of the
-// bound to what follows.
+// A value that is rounded once is off by at most u of itself, u = rounding_error(format): 2^-8 for
+// bf16, 2^-11 for fp16, 2^-4 for e4m3. Over many values whose mantissas m are spread evenly over
+// [1, 2) and whose errors are spread evenly over half a unit, the relative error is u * sqrt(1/3 *
+// integral of m^-2) = 0.41 u in root mean square: 1.6e-3, 2.0e-4 and 2.6e-2.
 //
 // 16-bit matmul. Products are exact in fp32 and sums are off by 2^-24 each: nothing here. P is
-// rounded to 16 bits, so each weight is off by at most 2^-11 (fp16) or 2^-9 (bf16) of itself, 0.41
-// of that in root mean square, and the weights' errors are independent: over n tokens that share
-// the weight they average to 1 / sqrt(n) of it. With P in the output's format or a finer one, both
-// together are at most sqrt(2) * 0.41 u < u. With P in bf16 and an fp16 output it is P's format
-// that decides. Rounded up to two digits: 2e-3 where bf16 is the coarsest format, 5e-4 where fp16
-// is.
+// rounded to 16 bits; errors of the weights are independent, so over n tokens that share the weight
+// they average to 1 / sqrt(n) of the above. The output is rounded once more, and independent errors
+// add in squares: with P in fp16 1.6e-3 for a bf16 output and at most 2.9e-4 for an fp16 one; with
+// P in bf16 and four tokens or more 1.8e-3. The bounds are the next round numbers, 2e-3 where bf16
+// is the coarsest format and 5e-4 where fp16 is.
 //
-// fp8 matmul. P is rounded to e4m3, 0.41 * 2^-4 = 2.6e-2 in root mean square. Q is too: a logit, a
-// sum of q_c k_c, is off by 2.6e-2 of the root of the sum of the squares of its terms, which for
-// normalised logits is about 1, and so the weight is off by 2.6e-2 of itself. An error of Q that is
-// common to all tokens, such as that from an outlier channel of K, cancels in the softmax. Together
-// sqrt(2) * 2.6e-2 = 3.7e-2 where one token has all of the weight's error; more tokens average.
+// fp8 matmul. P is rounded to e4m3: 2.6e-2. Q is too: a logit, a sum of q_c k_c, is off by 2.6e-2
+// of the root of the sum of the squares of its terms, which for normalised logits is about 1, and
+// so the weight is off by 2.6e-2 of itself. An error of Q that is common to all tokens, such as
+// that from an outlier channel of K, cancels in the softmax. Together sqrt(2) * 2.6e-2 = 3.7e-2
+// where one token has all of the weight's error, and more tokens average: 4e-2.
 //
-// Errors of the two steps add at most: an e4m3 output brings its own 2^-4.
+// An e4m3 output is off by 2^-4 of itself at most, which is the bound: it leaves room for what came
+// before it, but for an fp8 matmul's error, which is added.
 double output_bound(const Spec& spec) {
   if (spec.compute.matmul == Matmul::fp8) {
     return 4e-2 + (spec.output == DataType::e4m3 ? rounding_error(DataType::e4m3) : 0);

@@ -20,7 +20,7 @@ double decode(DataType type, std::uint32_t code);
 // The largest finite value: 448 for e4m3.
 double largest(DataType type);
 
-// Half a unit in the last place of a normal value, relative to it, at most: 2^-9 for bf16.
+// Half a unit in the last place of a normal value, relative to it, at most: 2^-8 for bf16.
 double rounding_error(DataType type);
 
 // Element `index` of an array of codes, written and read; and `out.size()` of them from `index` on.

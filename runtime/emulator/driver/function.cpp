@@ -42,8 +42,7 @@ int blocks_per_multiprocessor(const Context& context, const Function& function, 
     return device_attribute(context.model, which);
   };
   const auto most_shared = static_cast<std::size_t>(function.most_dynamic_shared);
-  if (threads > static_cast<int>(function.info->max_threads) || shared_bytes > most_shared)
-    return 0;
+  if (shared_bytes > most_shared) return 0;
   const int warps = (threads + 31) / 32;
   const int registers = warps * round_up(static_cast<int>(function.info->registers) * 32, 256);
   const int shared = round_up(static_cast<int>(function.info->static_shared_bytes + shared_bytes) +

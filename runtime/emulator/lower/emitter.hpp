@@ -24,7 +24,7 @@ unsigned bits_of(ptx::Type type);
 
 class Emitter {
  public:
-  // Emits `void <kernel name>(Warp*, frame)`; compute_capability is of the emulated device.
+  // Emits `void <symbol>(Warp*, frame)`; compute_capability is of the emulated device.
   Emitter(llvm::Module& module, const Graph& graph, int compute_capability);
   void emit(const std::string& symbol);
 
@@ -99,6 +99,10 @@ class Emitter {
   Value* read_register(ptx::RegisterId reg);
   Value* special(const ptx::Operand& operand, unsigned& bits);
   Value* immediate(const ptx::Operand& operand, unsigned bits);
+  llvm::Function* add_function(const llvm::Twine& name, llvm::GlobalValue::LinkageTypes linkage);
+  void begin(llvm::Function* function);
+  void go(llvm::FunctionCallee target);  // ends the function by calling another in its place
+  llvm::BasicBlock* add_block();
   void emit_block(std::uint32_t block);
   void emit_entry_check(const BasicBlock& block);
   llvm::FunctionCallee callee(llvm::StringRef name, llvm::Type* result,
@@ -112,12 +116,11 @@ class Emitter {
   const Graph& graph_;
   int compute_capability_;
   llvm::IRBuilder<> ir_;
-  llvm::Function* function_ = nullptr;
+  llvm::Function* function_ = nullptr;  // of the block under way
   Value* warp_ = nullptr;
   Value* frame_ = nullptr;
-  std::vector<llvm::BasicBlock*> blocks_;
-  llvm::BasicBlock* dispatch_ = nullptr;
-  llvm::BasicBlock* exit_ = nullptr;
+  std::vector<llvm::Function*> blocks_;
+  llvm::Function* dispatch_ = nullptr;
 
   // Of the block and instruction under way.
   std::uint32_t block_ = 0;

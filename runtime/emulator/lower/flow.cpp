@@ -1,6 +1,8 @@
-// A kernel's control flow. Lanes that part wait for a block each (Warp::next); the dispatch block runs
-// the lowest such block with the lanes that wait for it. While all live lanes are together, blocks
-// jump to one another directly.
+// A kernel's control flow. Each basic block is a function that ends by calling the next in place of
+// itself: what they share is in the warp and its frame anyway, and a host compiler's time grows faster
+// than a function's length. Lanes that part wait for a block each (Warp::next); `dispatch` runs the
+// lowest such block with the lanes that wait for it. While all live lanes are together, blocks go on
+// to one another directly.
 #include <cstddef>
 
 #include "execute/warp.hpp"
@@ -8,38 +10,54 @@
 
 namespace octavo::emulator::lower {
 
-void Emitter::emit(const std::string& symbol) {
-  auto& context = module_.getContext();
+llvm::Function* Emitter::add_function(const llvm::Twine& name, llvm::GlobalValue::LinkageTypes linkage) {
   auto* type = llvm::FunctionType::get(ir_.getVoidTy(), {ir_.getPtrTy(), ir_.getPtrTy()}, false);
-  function_ = llvm::Function::Create(type, llvm::Function::ExternalLinkage, symbol, module_);
-  function_->setDoesNotThrow();
-  warp_ = function_->getArg(0);
-  frame_ = function_->getArg(1);
+  auto* function = llvm::Function::Create(type, linkage, name, module_);
+  function->setDoesNotThrow();
   for (unsigned i : {0u, 1u}) {
-    function_->addParamAttr(i, llvm::Attribute::NoAlias);
-    function_->addParamAttr(i, llvm::Attribute::getWithAlignment(context, llvm::Align(64)));
+    function->addParamAttr(i, llvm::Attribute::NoAlias);
+    function->addParamAttr(i, llvm::Attribute::getWithAlignment(module_.getContext(), llvm::Align(64)));
   }
-  auto* entry = llvm::BasicBlock::Create(context, "entry", function_);
-  for (std::size_t b = 0; b < graph_.blocks.size(); ++b) {
-    blocks_.push_back(llvm::BasicBlock::Create(context, "b", function_));
-  }
-  dispatch_ = llvm::BasicBlock::Create(context, "dispatch", function_);
-  exit_ = llvm::BasicBlock::Create(context, "exit", function_);
-  ir_.SetInsertPoint(entry);
-  ir_.CreateBr(blocks_[0]);
+  return function;
+}
 
+void Emitter::begin(llvm::Function* function) {
+  function_ = function;
+  warp_ = function->getArg(0);
+  frame_ = function->getArg(1);
+  ir_.SetInsertPoint(llvm::BasicBlock::Create(module_.getContext(), "", function));
+}
+
+void Emitter::go(llvm::FunctionCallee target) {
+  auto* call = ir_.CreateCall(target, {warp_, frame_});
+  call->setTailCallKind(llvm::CallInst::TCK_MustTail);
+  ir_.CreateRetVoid();
+}
+
+llvm::BasicBlock* Emitter::add_block() {
+  return llvm::BasicBlock::Create(module_.getContext(), "", function_);
+}
+
+void Emitter::emit(const std::string& symbol) {
+  for (std::size_t b = 0; b < graph_.blocks.size(); ++b) {
+    blocks_.push_back(add_function("block", llvm::Function::InternalLinkage));
+  }
+  dispatch_ = add_function("dispatch", llvm::Function::InternalLinkage);
   values_.assign(graph_.registers.size(), nullptr);
   is_written_.assign(graph_.registers.size(), false);
   for (std::uint32_t b = 0; b < graph_.blocks.size(); ++b) emit_block(b);
 
-  ir_.SetInsertPoint(dispatch_);
-  auto* unreachable = llvm::BasicBlock::Create(context, "unreachable", function_);
-  auto* chosen = ir_.CreateSwitch(call("octavo_dispatch", ir_.getInt32Ty(), {warp_}), unreachable);
-  for (std::uint32_t b = 0; b < blocks_.size(); ++b) chosen->addCase(ir_.getInt32(b), blocks_[b]);
-  ir_.SetInsertPoint(unreachable);
-  ir_.CreateUnreachable();
-  ir_.SetInsertPoint(exit_);
-  ir_.CreateRetVoid();
+  std::vector<llvm::Constant*> entries(blocks_.begin(), blocks_.end());
+  auto* type = llvm::ArrayType::get(ir_.getPtrTy(), entries.size());
+  auto* table = new llvm::GlobalVariable(module_, type, true, llvm::GlobalValue::InternalLinkage,
+                                         llvm::ConstantArray::get(type, entries), "blocks");
+  begin(dispatch_);
+  Value* chosen = ir_.CreateZExt(call("octavo_dispatch", ir_.getInt32Ty(), {warp_}), ir_.getInt64Ty());
+  Value* entry = ir_.CreateInBoundsGEP(ir_.getPtrTy(), table, {chosen});
+  go({dispatch_->getFunctionType(), ir_.CreateLoad(ir_.getPtrTy(), entry)});
+
+  begin(add_function(symbol, llvm::Function::ExternalLinkage));
+  go(blocks_[0]);
 }
 
 void Emitter::emit_block(std::uint32_t number) {
@@ -50,7 +68,7 @@ void Emitter::emit_block(std::uint32_t number) {
   written_.clear();
   mask_ = mask_lanes_ = nullptr;
   step_ = nullptr;
-  ir_.SetInsertPoint(blocks_[number]);
+  begin(blocks_[number]);
   const BasicBlock& block = graph_.blocks[number];
   if (block.all_lanes || block.members != nullptr) emit_entry_check(block);
   for (std::uint32_t s = block.first; s < block.last; ++s) {
@@ -73,15 +91,18 @@ Emitter::Value* Emitter::is_converged() {
 void Emitter::emit_entry_check(const BasicBlock& block) {
   step_ = &graph_.steps[block.first];
   scratch_used_ = 0;
-  auto* body = llvm::BasicBlock::Create(module_.getContext(), "together", function_);
-  auto* apart = llvm::BasicBlock::Create(module_.getContext(), "apart", function_);
+  auto* body = add_block();
+  auto* apart = add_block();
+  auto* parked = add_block();
   // Read before the paths part: what is loaded here is known in both.
   Value* members = block.all_lanes ? splat(~0ull, 32) : source(*block.members, 32);
   ir_.CreateCondBr(is_converged(), body, apart);
   ir_.SetInsertPoint(apart);
   mark_line();
   Value* met = call("octavo_gather", ir_.getInt32Ty(), {warp_, spill(members), number(block_)});
-  ir_.CreateCondBr(ir_.CreateICmpNE(met, ir_.getInt32(0)), body, dispatch_);
+  ir_.CreateCondBr(ir_.CreateICmpNE(met, ir_.getInt32(0)), body, parked);
+  ir_.SetInsertPoint(parked);
+  dispatch();
   ir_.SetInsertPoint(body);
 }
 
@@ -106,28 +127,28 @@ void Emitter::set_next(Value* blocks) {
   ir_.CreateAlignedStore(ir_.CreateSelect(condition(mask_lanes()), blocks, old), next, llvm::Align(32));
 }
 
-void Emitter::dispatch() { ir_.CreateBr(dispatch_); }
+void Emitter::dispatch() { go(dispatch_); }
 
 void Emitter::jump_converged(std::uint32_t target) {
-  if (target > block_) {
-    ir_.CreateBr(blocks_[target]);
-    return;
-  }
-  auto* spent = llvm::BasicBlock::Create(module_.getContext(), "spent", function_);
+  if (target > block_) return go(blocks_[target]);
+  auto* spent = add_block();
+  auto* within = add_block();
   Value* budget = member(offsetof(Warp, budget));
   Value* left = ir_.CreateSub(ir_.CreateLoad(ir_.getInt32Ty(), budget), ir_.getInt32(1));
   ir_.CreateStore(left, budget);
-  ir_.CreateCondBr(ir_.CreateICmpSLT(left, ir_.getInt32(0)), spent, blocks_[target]);
+  ir_.CreateCondBr(ir_.CreateICmpSLT(left, ir_.getInt32(0)), spent, within);
   ir_.SetInsertPoint(spent);
   mark_line();
   call("octavo_budget", {warp_});
-  ir_.CreateBr(blocks_[target]);
+  ir_.CreateBr(within);
+  ir_.SetInsertPoint(within);
+  go(blocks_[target]);
 }
 
 void Emitter::jump(std::uint32_t target) {
   if (converged()) return jump_converged(target);
-  auto* together = llvm::BasicBlock::Create(module_.getContext(), "together", function_);
-  auto* apart = llvm::BasicBlock::Create(module_.getContext(), "apart", function_);
+  auto* together = add_block();
+  auto* apart = add_block();
   // Both paths use it, so it is loaded before they part.
   Value* lanes_running = mask_lanes();
   static_cast<void>(lanes_running);
@@ -140,11 +161,10 @@ void Emitter::jump(std::uint32_t target) {
 }
 
 void Emitter::branch(Value* taken, std::uint32_t target, std::uint32_t otherwise) {
-  auto& context = module_.getContext();
-  auto* apart = llvm::BasicBlock::Create(context, "apart", function_);
-  auto* uniform = llvm::BasicBlock::Create(context, "uniform", function_);
-  auto* all = llvm::BasicBlock::Create(context, "all", function_);
-  auto* none = llvm::BasicBlock::Create(context, "none", function_);
+  auto* apart = add_block();
+  auto* uniform = add_block();
+  auto* all = add_block();
+  auto* none = add_block();
   Value* together = is_converged();
   Value* lanes_running = mask_lanes();
   static_cast<void>(lanes_running);
@@ -166,7 +186,13 @@ void Emitter::branch(Value* taken, std::uint32_t target, std::uint32_t otherwise
 void Emitter::leave() {
   if (mask_ == nullptr) mask_ = load_member(ir_.getInt32Ty(), offsetof(Warp, mask));
   Value* others = call("octavo_exit", ir_.getInt32Ty(), {warp_, mask_});
-  ir_.CreateCondBr(ir_.CreateICmpNE(others, ir_.getInt32(0)), dispatch_, exit_);
+  auto* some = add_block();
+  auto* none = add_block();
+  ir_.CreateCondBr(ir_.CreateICmpNE(others, ir_.getInt32(0)), some, none);
+  ir_.SetInsertPoint(some);
+  dispatch();
+  ir_.SetInsertPoint(none);
+  ir_.CreateRetVoid();
 }
 
 }  // namespace octavo::emulator::lower
