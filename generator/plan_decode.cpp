@@ -98,8 +98,8 @@ bool query_in_registers(const Spec& spec, const Tunables& tunables) {
   return (outputs + query_registers(spec)) * tunables.row_tiles + rest <= of_lane;
 }
 
-// Bytes of a V row that a warp loads at a time: 16 a lane, but 8 where O leaves no registers for the
-// eight rows of an fp8 product.
+// Bytes of a V row that a warp loads at a time: 16 a lane, but 8 where O leaves no registers for
+// the eight rows of an fp8 product.
 int value_part(const Spec& spec) {
   return spec.compute.matmul == Matmul::fp8 && spec.attention.head_dim.v > 192 ? 64 : 128;
 }
@@ -115,8 +115,7 @@ int step_tokens(const Spec& spec) { return spec.compute.matmul == Matmul::fp8 ? 
 SharedLayout layout_of(const Spec& spec, const Tunables& tunables) {
   SharedLayout layout{};
   const HeadDim& dim = spec.attention.head_dim;
-  layout.stage_bytes =
-      tunables.tile_tokens * (token_bytes(spec) + (scale_per_token(spec) ? 8 : 0));
+  layout.stage_bytes = tunables.tile_tokens * (token_bytes(spec) + (scale_per_token(spec) ? 8 : 0));
   layout.query_offset = tunables.warps * tunables.stages * layout.stage_bytes;
   if (!query_in_registers(spec, tunables)) {
     const int step_dims = spec.compute.matmul == Matmul::fp8 ? 32 : 16;
@@ -134,8 +133,8 @@ void check(const Spec& spec, const Architecture& arch, const Tunables& tunables)
     faults.push_back(
         fmt::format("compute.matmul: {} has no fp8 matmul, use fp16 or bf16", arch.name));
   }
-  const std::string operand = fmt::format("{} in {}", name_of(spec.kv_cache.format),
-                                          name_of(spec.compute.matmul));
+  const std::string operand =
+      fmt::format("{} in {}", name_of(spec.kv_cache.format), name_of(spec.compute.matmul));
   if (find_policy("operand", operand) == nullptr) {
     faults.push_back(fmt::format(
         "compute.matmul: no kernel multiplies a {} cache in {}, use {}",
@@ -144,27 +143,28 @@ void check(const Spec& spec, const Architecture& arch, const Tunables& tunables)
   }
   const int step = step_tokens(spec);
   if (spec.compute.accumulation.levels == 2 && spec.compute.accumulation.promote_every < step) {
-    faults.push_back(fmt::format("compute.accumulation.promote_every: {} is less than the {} tokens "
-                                 "of one matmul",
-                                 spec.compute.accumulation.promote_every, step));
+    faults.push_back(
+        fmt::format("compute.accumulation.promote_every: {} is less than the {} tokens "
+                    "of one matmul",
+                    spec.compute.accumulation.promote_every, step));
   }
-  if (tunables.tile_tokens % step != 0 || tunables.tile_tokens < step || tunables.tile_tokens > 32) {
+  if (tunables.tile_tokens % step != 0 || tunables.tile_tokens < step ||
+      tunables.tile_tokens > 32) {
     faults.push_back(fmt::format("tile_tokens: {}, expected a multiple of {} up to 32",
                                  tunables.tile_tokens, step));
   }
   if (tunables.warps < 1 || tunables.warps > 16 || tunables.stages < 2 || tunables.row_tiles < 1) {
     faults.push_back("tunables: expected 1 to 16 warps, 2 stages or more, 1 row tile or more");
   }
-  if (const int bytes = layout_of(spec, tunables).shared_bytes();
-      faults.empty() && bytes > arch.shared_bytes_per_block) {
-    faults.push_back(fmt::format("tunables: {} bytes of shared memory, {} has {}", bytes, arch.name,
-                                 arch.shared_bytes_per_block));
-  }
   if (!faults.empty()) throw SpecError(faults);
+  const int bytes = layout_of(spec, tunables).shared_bytes();
+  if (bytes > arch.shared_bytes_per_block) {
+    throw SpecError({fmt::format("tunables: {} bytes of shared memory, {} has {}", bytes, arch.name,
+                                 arch.shared_bytes_per_block)});
+  }
 }
 
-std::vector<Policy> policies(const Spec& spec, const Architecture& arch,
-                             const Tunables& tunables) {
+std::vector<Policy> policies(const Spec& spec, const Architecture& arch, const Tunables& tunables) {
   const Matmul matmul = spec.compute.matmul;
   const std::string_view format = name_of(spec.kv_cache.format);
   std::vector<Policy> result = cache_policies(spec, arch);
@@ -207,9 +207,9 @@ std::string float_literal(double value) {
   return text + "f";
 }
 
-std::vector<Constant> constants(const Spec& spec, const Tunables& tunables, const SharedLayout& layout) {
-  std::vector<Constant> result =
-      query_constants(spec, tunables.row_tiles, tunables.warps * 32);
+std::vector<Constant> constants(const Spec& spec, const Tunables& tunables,
+                                const SharedLayout& layout) {
+  std::vector<Constant> result = query_constants(spec, tunables.row_tiles, tunables.warps * 32);
   const auto add = [&](std::string_view name, int value) {
     result.push_back({"int", std::string(name), fmt::to_string(value)});
   };
@@ -323,8 +323,8 @@ Grid grid_decode(const Plan& plan, const LaunchShape& shape) {
 int choose_splits(const Plan& decode, const LaunchShape& shape, int multiprocessors) {
   const int groups = static_cast<int>(arrival_count(decode, shape));
   if (groups == 0) return 1;
-  const int resident = std::max(1, decode.arch.shared_bytes_per_multiprocessor /
-                                       (decode.shared_bytes + 1024));
+  const int resident =
+      std::max(1, decode.arch.shared_bytes_per_multiprocessor / (decode.shared_bytes + 1024));
   const int by_threads = std::max(1, 512 / decode.threads);
   const int blocks = multiprocessors * std::min(resident, by_threads);
   const int tokens = decode.tunables.warps * decode.tunables.tile_tokens * 2;

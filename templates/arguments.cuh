@@ -60,7 +60,8 @@ struct DecodeArguments {
   Batch batch;
   DeviceAddress q;               // [tokens, query_heads, qk_dim]
   DeviceAddress output;          // [tokens, query_heads, v_dim], packed
-  DeviceAddress lse;             // fp32 [tokens, query_heads], natural logarithm; 0: not wanted
+  DeviceAddress lse;             // fp32 [tokens, query_heads]: natural logarithm of the softmax's
+                                 // denominator, the sink included; 0: not wanted
   DeviceAddress sinks;           // fp32 [query_heads], logits; with sinks only
   DeviceAddress partial_output;  // fp32 [splits, tokens, query_heads, v_dim]; splits > 1 only
   DeviceAddress partial_lse;     // fp32 [splits, tokens, query_heads], base 2; splits > 1 only

@@ -30,8 +30,8 @@ inline __device__ void finish(const DecodeArguments& arguments, const Rows& rows
   }
 }
 
-// Merges the splits' partial results of the block's rows, in the order of the splits whoever does it,
-// so that the bits depend on nothing else. An empty split has zeros and a log-sum-exp of minus
+// Merges the splits' partial results of the block's rows, in the order of the splits whoever does
+// it, so that the bits depend on nothing else. An empty split has zeros and a log-sum-exp of minus
 // infinity. Splits are read kBatch at a time: the latency of memory is what a merge waits for.
 inline __device__ void merge_rows(const DecodeArguments& arguments, const Rows& rows) {
   constexpr int kBatch = 8;

@@ -27,30 +27,34 @@ class Pipeline {
  public:
   __device__ Pipeline(const KvCache& cache, const Rows& rows, const Share& share, unsigned stages)
       : cache_(cache), rows_(rows), end_(share.end), stages_(stages) {
-    next_ = share.first + warp_id() * kTileTokens;
+    copied_ = share.first + warp_id() * kTileTokens;
     look_up();
 #pragma unroll 1
-    for (int i = 0; i < kStages - 1; ++i) copy(i);
-    write_ = kStages - 1;
+    for (int stage = 0; stage < kStages - 1; ++stage) copy(stage);
   }
 
-  // Waits for the next tile and returns where in shared memory it is, as an offset from the stages;
-  // the tile before it makes room for a new one.
-  __device__ int advance() {
+  // Waits for the warp's next tile, and lets the one before it make room for a new one. False where
+  // there is none.
+  __device__ bool advance() {
+    if (copied_ - (kStages - 1) * kStride >= end_) return false;
     cp_async_wait_group<kStages - 2>();
     __syncwarp();
-    copy(write_);
-    write_ = write_ + 1 < kStages ? write_ + 1 : 0;
-    const int offset = read_ * kStageBytes;
-    read_ = read_ + 1 < kStages ? read_ + 1 : 0;
-    return offset;
+    copy(stage_);
+    stage_ = stage_ + 1 < kStages ? stage_ + 1 : 0;
+    return true;
   }
 
+  // The tile's first token, and where it is in shared memory, as an offset from the stages.
+  __device__ int token() const { return copied_ - kStages * kStride; }
+  __device__ int offset() const { return stage_ * kStageBytes; }
+
  private:
-  // Starts the next tile's copies. Tokens that are not there become zeros, their scales too, so that
-  // nothing read from the tile is a NaN that no one wrote.
+  static constexpr int kStride = kWarps * kTileTokens;  // from a warp's tile to its next
+
+  // Starts the next tile's copies. Tokens that are not there become zeros, their scales too, so
+  // that nothing read from the tile is a NaN that no one wrote.
   __device__ void copy(int stage) {
-    if (next_ < end_) {
+    if (copied_ < end_) {
       const unsigned tile = stages_ + stage * kStageBytes;
       copy_rows<kKeyUnits>(tile, cache_.k);
       copy_rows<kValueUnits>(tile + kValuesOffset, cache_.v);
@@ -58,9 +62,9 @@ class Pipeline {
         copy_scales(tile + kKeyScalesOffset, cache_.k_scale);
         copy_scales(tile + kValueScalesOffset, cache_.v_scale);
       }
-      next_ += kWarps * kTileTokens;
-      look_up();
     }
+    copied_ += kStride;
+    look_up();
     cp_async_commit_group();
   }
 
@@ -69,7 +73,7 @@ class Pipeline {
   __device__ void copy_rows(unsigned tile, DeviceAddress rows) {
     constexpr int kCopies = kTileTokens * kUnits;
     const TileUnits<kUnits> units(tile_rows_, rows);
-#pragma unroll
+#pragma unroll 8
     for (int i = 0; i < kCopies; i += 32) {
       const DeviceAddress unit = units.address(i);
       const int bytes = units.exists(i) ? 16 : 0;
@@ -79,8 +83,8 @@ class Pipeline {
     }
   }
 
-  // Where the lane's unit i + lane goes. Where 32 units are whole rows, the row's swizzle is that of
-  // the lane's part of it and that of the constant i, so that little is left to compute.
+  // Where the lane's unit i + lane goes. Where 32 units are whole rows, the row's swizzle is that
+  // of the lane's part of it and that of the constant i, so that little is left to compute.
   template <int kUnits>
   static __device__ unsigned copied_unit(unsigned tile, int i) {
     if constexpr (32 % kUnits == 0) {
@@ -99,16 +103,15 @@ class Pipeline {
   }
 
   // The rows of the tile that is copied next are looked up while the warp works on another one.
-  __device__ void look_up() { tile_rows_.look_up(cache_, rows_, next_, end_); }
+  __device__ void look_up() { tile_rows_.look_up(cache_, rows_, copied_, end_); }
 
   const KvCache& cache_;
   const Rows& rows_;
-  int end_;          // of the share
-  unsigned stages_;  // the warp's, in shared memory
-  int next_;         // first token of the tile that is copied next
-  TileRows tile_rows_;  // its rows in the cache
-  int read_ = 0;
-  int write_ = 0;
+  int end_;                  // of the share
+  unsigned stages_;          // the warp's, in shared memory
+  int copied_;               // first token of the tile that is copied next
+  int stage_ = kStages - 1;  // of the tile that the warp works on
+  TileRows tile_rows_;       // of the tile that is copied next, in the cache
 };
 
 }  // namespace octavo

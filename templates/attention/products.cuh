@@ -4,7 +4,7 @@
 
 namespace octavo {
 
-constexpr int kTokenTiles = kTileTokens / 8;               // columns of S by 8
+constexpr int kTokenTiles = kTileTokens / 8;                // columns of S by 8
 constexpr int kTileSteps = kTileTokens / Mma::kStepTokens;  // products deep is P V of a tile
 constexpr int kDimTiles = kHeadDimV / 8;                    // columns of O by 8
 
@@ -68,8 +68,8 @@ inline __device__ void multiply_keys(Scores& scores, const Query& query, const c
   }
 }
 
-// A row of V is cut into parts of kValuePart, 64, 32 or 16 bytes, of which each g takes an eighth: the dims
-// of O that a column g stands for are those of its eighth, one in each tile of O.
+// A row of V is cut into parts of kValuePart, 64, 32 or 16 bytes, of which each g takes an eighth:
+// the dims of O that a column g stands for are those of its eighth, one in each tile of O.
 constexpr int kValueBytes = kHeadDimV * Cache::kBytes;
 constexpr __device__ int part_bytes(int byte) {
   const int rest = kValueBytes - byte;
@@ -91,7 +91,8 @@ inline __device__ void multiply_values(Outputs& outputs, const unsigned (&weight
 #pragma unroll
     for (int i = 0; i < kLaneRows; ++i) {
       const int unit = unit_index<kValueUnits>(2 * t + i % 2, byte / 16, kByte / 16);
-      load_words<kLaneBytes>(words[i], values + i / 2 * kEightRowsBytes<kValueUnits> + unit * 16 + byte % 16);
+      load_words<kLaneBytes>(words[i],
+                             values + i / 2 * kEightRowsBytes<kValueUnits> + unit * 16 + byte % 16);
     }
 #pragma unroll
     for (int word = 0; word < kLaneWords; ++word) {

@@ -4,20 +4,20 @@
 
 namespace octavo {
 
-// S = Q K^T sums over the head dim in any order, as long as Q and K agree on it: here it is the order
-// in which a lane's 16-byte loads of K give it, so that K needs no rearranging. Lane (g, t) loads of
-// token g's row, for each 64 bytes, the 16 bytes 16t..; of a row's last 16 to 48 bytes, the 4 bytes
-// 4t.. of each unit.
-constexpr int kKeyChunks = kKeyUnits / 4;   // of 64 bytes
-constexpr int kKeyTail = kKeyUnits % 4;     // units after the last chunk
-constexpr int kKeyWords = kKeyUnits;        // 4-byte words that a lane loads of a row
+// S = Q K^T sums over the head dim in any order, as long as Q and K agree on it: here it is the
+// order in which a lane's 16-byte loads of K give it, so that K needs no rearranging. Lane (g, t)
+// loads of token g's row, for each 64 bytes, the 16 bytes 16t..; of a row's last 16 to 48 bytes,
+// the 4 bytes 4t.. of each unit.
+constexpr int kKeyChunks = kKeyUnits / 4;  // of 64 bytes
+constexpr int kKeyTail = kKeyUnits % 4;    // units after the last chunk
+constexpr int kKeyWords = kKeyUnits;       // 4-byte words that a lane loads of a row
 constexpr int kKeySteps = (kKeyWords + Operand::kStepWords - 1) / Operand::kStepWords;
 
 // The first dim of a lane's word.
 inline __device__ int dim_of_word(int word) {
   const int t = threadIdx.x % 4;
-  const int byte = word < 4 * kKeyChunks ? word / 4 * 64 + t * 16 + word % 4 * 4
-                                         : word * 16 + t * 4;
+  const int byte =
+      word < 4 * kKeyChunks ? word / 4 * 64 + t * 16 + word % 4 * 4 : word * 16 + t * 4;
   return byte / Cache::kBytes;
 }
 
@@ -43,16 +43,20 @@ inline __device__ void load_query(float (&values)[kWordDims], DeviceAddress q) {
 // last one; no one looks at what becomes of them.
 struct QueryRows {
   DeviceAddress q[2];
-  float scale[2];      // of what is multiplied; 1 where queries need none
+  float scale[2];  // of what is multiplied; 1 where queries need none
 
   __device__ QueryRows(const DecodeArguments& arguments, const Rows& rows, int tile) {
 #pragma unroll
     for (int half = 0; half < 2; ++half) {
       const int row = min(16 * tile + lane_id() / 4 + 8 * half, rows.count - 1);
-      const long long element =
-          rows.token(row) * arguments.q_stride + rows.head(row) * static_cast<long long>(kHeadDimQk);
+      const long long element = rows.token(row) * arguments.q_stride +
+                                rows.head(row) * static_cast<long long>(kHeadDimQk);
       q[half] = arguments.q + element * Input::kBytes;
-      scale[half] = Mma::kQueryLimit > 0 ? largest(half) * (1 / Mma::kQueryLimit) : 1;
+      scale[half] = 1;
+      if constexpr (Mma::kQueryLimit > 0) {
+        scale[half] = largest(half) * (1 / Mma::kQueryLimit);
+        reciprocal_[half] = 1 / fmaxf(scale[half], 0x1p-126f);
+      }
     }
   }
 
@@ -92,7 +96,7 @@ struct QueryRows {
 
   __device__ float scaled(float value, int half) const {
     if constexpr (Mma::kQueryLimit == 0) return value;
-    return scale[half] > 0 ? value / scale[half] : 0;
+    return value * reciprocal_[half];
   }
 
   static __device__ unsigned pack(const float (&values)[2 * Mma::kPack], int first) {
@@ -100,6 +104,8 @@ struct QueryRows {
     for (int i = 0; i < Mma::kPack; ++i) part[i] = values[first + i];
     return Mma::pack(part);
   }
+
+  float reciprocal_[2];  // of scale; where queries need one
 };
 
 }  // namespace octavo

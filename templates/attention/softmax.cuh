@@ -31,7 +31,7 @@ struct ValueScales {
       largest = fmaxf(largest, fmaxf(pair.x, pair.y));
     }
     largest = quad_max(largest);
-    const float inverse = largest > 0 ? rcp_approx_ftz(largest) : 0;
+    const float inverse = rcp_approx_ftz(fmaxf(largest, 0x1p-126f));
     for (auto& pair : ratio) pair[0] *= inverse, pair[1] *= inverse;
     return before * inverse;
   }
@@ -96,7 +96,8 @@ class Softmax {
       for (int row_tile = 0; row_tile < kRowTiles; ++row_tile) {
         for (int j = 0; j < 4; ++j) {
           float& score = scores[row_tile][i][j];
-          const float scale = (j % 2 == 0 ? key_scale.x : key_scale.y) * logit_scale_[row_tile][j / 2];
+          const float scale =
+              (j % 2 == 0 ? key_scale.x : key_scale.y) * logit_scale_[row_tile][j / 2];
           score = Softcap::apply(score * scale);
         }
       }
@@ -116,7 +117,8 @@ class Softmax {
 #pragma unroll
         for (int i = 0; i < kTokenTiles; ++i) {
           for (int j = 0; j < 2; ++j) {
-            if (8 * i + j < first || 8 * i + j >= end) scores[tile][i][2 * half + j] = minus_infinity();
+            if (8 * i + j < first || 8 * i + j >= end)
+              scores[tile][i][2 * half + j] = minus_infinity();
           }
         }
       }
@@ -154,8 +156,8 @@ class Softmax {
     }
   }
 
-  // The weights of one product as its first operand: registers are upper and lower rows of the first
-  // half of the tokens, then of the second.
+  // The weights of one product as its first operand: registers are upper and lower rows of the
+  // first half of the tokens, then of the second.
   __device__ void pack(unsigned (&a)[4], const float (&weights)[kTokenTiles][4],
                        const ValueScales& value_scales, int tile, int step) {
     constexpr int kTiles = Mma::kPack / 2;  // of 8 tokens, in a register

@@ -7,9 +7,9 @@ namespace octavo {
 
 extern __shared__ uint4 shared_memory[];
 
-// Attention of a few query tokens a sequence over its KV cache. A block takes kRows query rows of one
-// KV head and a share of the tokens; its warps take that share's tiles in turn, each with its own
-// copies in flight and its own softmax, and combine at the end.
+// Attention of a few query tokens a sequence over its KV cache. A block takes kRows query rows of
+// one KV head and a share of the tokens; its warps take that share's tiles in turn, each with its
+// own copies in flight and its own softmax, and combine at the end.
 extern "C" __global__ void __launch_bounds__(kThreads)
     octavo_decode(const __grid_constant__ DecodeArguments arguments) {
   const Rows rows = rows_of_block(arguments.batch);
@@ -23,13 +23,12 @@ extern "C" __global__ void __launch_bounds__(kThreads)
   const Query query(arguments, rows, reinterpret_cast<uint4*>(memory + kQueryOffset));
   Softmax softmax(arguments, rows, query);
   Outputs outputs = {};
-  for (int token = share.first + warp_id() * kTileTokens; token < share.end;
-       token += kWarps * kTileTokens) {
-    const char* const tile = stages + pipeline.advance();
+  while (pipeline.advance()) {
+    const char* const tile = stages + pipeline.offset();
     Scores scores = {};
     multiply_keys(scores, query, tile);
     Weights weights;
-    softmax.update(weights, outputs, scores, tile, token);
+    softmax.update(weights, outputs, scores, tile, pipeline.token());
 #pragma unroll
     for (int step = 0; step < kTileSteps; ++step) {
       constexpr int kStepBytes = Mma::kStepTokens * kValueUnits * 16;

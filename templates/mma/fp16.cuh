@@ -20,8 +20,8 @@ struct Mma {
     return cvt_rn_f16x2_f32(values[0], values[1]);
   }
 
-  // Softmax weights as an operand, each times its ratio, a power of two up to 1. `sum` takes them as
-  // they were rounded; the product is exact.
+  // Softmax weights as an operand, each times its ratio, a power of two up to 1. `sum` takes them
+  // as they were rounded; the product is exact.
   static __device__ unsigned weights(const float (&values)[2], const float (&ratio)[2],
                                      float& sum) {
     const unsigned pair = pack(values);

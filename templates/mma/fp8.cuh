@@ -42,7 +42,7 @@ struct Fp8Mma {
  private:
   static __device__ float reciprocal(float ratio) {
     if constexpr (!Scale::kPerToken) return 1;
-    return ratio > 0 ? rcp_approx_ftz(ratio) : 0;
+    return rcp_approx_ftz(fmaxf(ratio, 0x1p-126f));  // a ratio of 0 has made its weight 0
   }
 };
 

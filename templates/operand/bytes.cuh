@@ -11,8 +11,8 @@ struct Operand {
     b[1] = words[1];
   }
 
-  // One word, four dims, of V's tokens 2t, 2t + 1, 2t + 8, 2t + 9 and of those 16 later: the operand
-  // of each dim, its four tokens in one register. A transposition of 4 x 4 bytes.
+  // One word, four dims, of V's tokens 2t, 2t + 1, 2t + 8, 2t + 9 and of those 16 later: the
+  // operand of each dim, its four tokens in one register. A transposition of 4 x 4 bytes.
   static __device__ void values(unsigned (&b)[4][2], const unsigned (&words)[8]) {
     for (int half = 0; half < 2; ++half) {
       const unsigned* rows = words + 4 * half;

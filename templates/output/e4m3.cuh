@@ -6,9 +6,7 @@ namespace octavo {
 
 // What the output holds: value / output_scale, saturated.
 struct Output : E4m3 {
-  static __device__ float scaled(float value, float scale) {
-    return value / scale;
-  }
+  static __device__ float scaled(float value, float scale) { return value / scale; }
 };
 
 }  // namespace octavo

@@ -3,8 +3,8 @@
 
 namespace octavo {
 
-// The counter goes 0, 1, ... last, 0, ...; returns its value before. What the device's threads wrote
-// before they counted is seen by those who count later.
+// The counter goes 0, 1, ... last, 0, ...; returns its value before. What the device's threads
+// wrote before they counted is seen by those who count later.
 inline __device__ unsigned atom_acq_rel_inc(unsigned long long counter, unsigned last) {
   unsigned before;
   asm volatile("atom.acq_rel.gpu.global.inc.u32 %0, [%1], %2;"

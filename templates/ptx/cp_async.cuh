@@ -11,8 +11,7 @@ inline __device__ void cp_async_16(unsigned shared, unsigned long long global, i
 }
 
 inline __device__ void cp_async_4(unsigned shared, unsigned long long global, int bytes) {
-  asm volatile("cp.async.ca.shared.global [%0], [%1], 4, %2;" ::"r"(shared), "l"(global),
-               "r"(bytes)
+  asm volatile("cp.async.ca.shared.global [%0], [%1], 4, %2;" ::"r"(shared), "l"(global), "r"(bytes)
                : "memory");
 }
 

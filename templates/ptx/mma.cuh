@@ -1,6 +1,6 @@
-// Warp-wide matrix products d = a * b + d with fp32 accumulators. a is 16 rows, b is 8 columns; with
-// g = lane / 4 and t = lane % 4, a lane holds rows g and g + 8 of a, column g of b, and of d columns
-// 2t, 2t + 1 of row g (d[0], d[1]) and of row g + 8 (d[2], d[3]).
+// Warp-wide matrix products d = a * b + d with fp32 accumulators. a is 16 rows, b is 8 columns;
+// with g = lane / 4 and t = lane % 4, a lane holds rows g and g + 8 of a, column g of b, and of d
+// columns 2t, 2t + 1 of row g (d[0], d[1]) and of row g + 8 (d[2], d[3]).
 #pragma once
 
 namespace octavo {

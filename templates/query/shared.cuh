@@ -4,8 +4,8 @@
 
 namespace octavo {
 
-// The queries as operands, held in shared memory where they would take too many registers. The warps
-// convert a part each.
+// The queries as operands, held in shared memory where they would take too many registers. The
+// warps convert a part each.
 class Query {
  public:
   __device__ Query(const DecodeArguments& arguments, const Rows& rows, uint4* operands)

@@ -5,7 +5,8 @@
 
 namespace octavo {
 
-// What joins the softmax's denominator besides the tokens: a logit that each query head has learned.
+// What joins the softmax's denominator besides the tokens: a logit that each query head has
+// learned.
 struct Sinks {
   // Adds the sink to a row's log-sum-exp (base 2) and returns what the row's output shrinks by.
   static __device__ float join(const DecodeArguments& arguments, int query_head, float& lse) {

@@ -4,8 +4,8 @@
 
 namespace octavo {
 
-// Where in the cache a tile's rows are: anywhere, as pages are smaller than tiles or end inside them.
-// Each lane knows the row of one token. A layer's rows number fewer than 2^31.
+// Where in the cache a tile's rows are: anywhere, as pages are smaller than tiles or end inside
+// them. Each lane knows the row of one token. A layer's rows number fewer than 2^31.
 struct TileRows {
   int row = -1;  // negative: not wanted
 
@@ -35,9 +35,7 @@ class TileUnits {
   __device__ bool exists(int i) const { return row(i + lane_id()) >= 0; }
 
  private:
-  __device__ int row(int index) const {
-    return __shfl_sync(0xffffffff, rows_.row, index / kUnits);
-  }
+  __device__ int row(int index) const { return __shfl_sync(0xffffffff, rows_.row, index / kUnits); }
 
   const TileRows& rows_;
   DeviceAddress cache_;

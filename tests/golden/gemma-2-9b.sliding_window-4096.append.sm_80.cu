@@ -90,7 +90,8 @@ struct DecodeArguments {
   Batch batch;
   DeviceAddress q;               // [tokens, query_heads, qk_dim]
   DeviceAddress output;          // [tokens, query_heads, v_dim], packed
-  DeviceAddress lse;             // fp32 [tokens, query_heads], natural logarithm; 0: not wanted
+  DeviceAddress lse;             // fp32 [tokens, query_heads]: natural logarithm of the softmax's
+                                 // denominator, the sink included; 0: not wanted
   DeviceAddress sinks;           // fp32 [query_heads], logits; with sinks only
   DeviceAddress partial_output;  // fp32 [splits, tokens, query_heads, v_dim]; splits > 1 only
   DeviceAddress partial_lse;     // fp32 [splits, tokens, query_heads], base 2; splits > 1 only
@@ -138,9 +139,7 @@ inline __device__ unsigned mul_rn_bf16x2(unsigned a, unsigned b) {
   return fma_rn_bf16x2(a, b, 0x80008000);
 }
 
-// ---- templates/fp8_convert/to_bf16.cuh ----------------------------------------------------------
-
-// fp8 to bf16: no architecture has an instruction, so all of them share this code.
+// ---- templates/fp8_convert/integer.cuh ----------------------------------------------------------
 
 // An fp8 number's bits, moved to where bf16 keeps its exponent and fraction, stand for the value
 // times a power of two, subnormals included: one exact multiplication away from bf16.
@@ -167,8 +166,6 @@ struct Fp8ToBf16 {
     return (bytes & 0x80008000) | magnitude | ((special << 3) - (special >> 5));
   }
 };
-
-// ---- templates/fp8_convert/integer.cuh ----------------------------------------------------------
 
 // fp8 in integer code, for architectures before sm_89: the same bits as their successors'
 // instructions give, rounding, saturation, subnormals and NaN included.

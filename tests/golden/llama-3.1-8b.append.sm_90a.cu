@@ -90,7 +90,8 @@ struct DecodeArguments {
   Batch batch;
   DeviceAddress q;               // [tokens, query_heads, qk_dim]
   DeviceAddress output;          // [tokens, query_heads, v_dim], packed
-  DeviceAddress lse;             // fp32 [tokens, query_heads], natural logarithm; 0: not wanted
+  DeviceAddress lse;             // fp32 [tokens, query_heads]: natural logarithm of the softmax's
+                                 // denominator, the sink included; 0: not wanted
   DeviceAddress sinks;           // fp32 [query_heads], logits; with sinks only
   DeviceAddress partial_output;  // fp32 [splits, tokens, query_heads, v_dim]; splits > 1 only
   DeviceAddress partial_lse;     // fp32 [splits, tokens, query_heads], base 2; splits > 1 only
@@ -117,56 +118,27 @@ constexpr int kLanesQk = 16;
 constexpr int kLanesV = 16;
 constexpr int kRowsInFlight = 4;
 
-// ---- templates/ptx/multiply.cuh -----------------------------------------------------------------
+// ---- templates/ptx/convert.cuh ------------------------------------------------------------------
 
-// Products of pairs of 16-bit floats; subnormals count.
+// Conversions between fp32 and the 16-bit formats. A pair's low half comes first.
 
-inline __device__ unsigned mul_rn_f16x2(unsigned a, unsigned b) {
-  unsigned product;
-  asm("mul.rn.f16x2 %0, %1, %2;" : "=r"(product) : "r"(a), "r"(b));
-  return product;
+inline __device__ unsigned cvt_rn_f16x2_f32(float low, float high) {
+  unsigned pair;
+  asm("cvt.rn.f16x2.f32 %0, %1, %2;" : "=r"(pair) : "f"(high), "f"(low));
+  return pair;
 }
 
-inline __device__ unsigned fma_rn_bf16x2(unsigned a, unsigned b, unsigned c) {
-  unsigned sum;
-  asm("fma.rn.bf16x2 %0, %1, %2, %3;" : "=r"(sum) : "r"(a), "r"(b), "r"(c));
-  return sum;
+inline __device__ unsigned cvt_rn_bf16x2_f32(float low, float high) {
+  unsigned pair;
+  asm("cvt.rn.bf16x2.f32 %0, %1, %2;" : "=r"(pair) : "f"(high), "f"(low));
+  return pair;
 }
 
-// Only sm_90 and later multiply without adding; adding -0 keeps the sign of zero.
-inline __device__ unsigned mul_rn_bf16x2(unsigned a, unsigned b) {
-  return fma_rn_bf16x2(a, b, 0x80008000);
+inline __device__ float cvt_f32_f16(unsigned short half) {
+  float value;
+  asm("cvt.f32.f16 %0, %1;" : "=f"(value) : "h"(half));
+  return value;
 }
-
-// ---- templates/fp8_convert/to_bf16.cuh ----------------------------------------------------------
-
-// fp8 to bf16: no architecture has an instruction, so all of them share this code.
-
-// An fp8 number's bits, moved to where bf16 keeps its exponent and fraction, stand for the value
-// times a power of two, subnormals included: one exact multiplication away from bf16.
-struct Fp8ToBf16 {
-  static __device__ unsigned bf16x2_from_e4m3x2(unsigned short pair) {
-    return mul_rn_bf16x2(e4m3_fields(pair), 0x7b807b80);  // 2^120
-  }
-  static __device__ unsigned bf16x2_from_e5m2x2(unsigned short pair) {
-    return mul_rn_bf16x2(e5m2_fields(pair), 0x77807780);  // 2^112
-  }
-
-  // bf16x2 of the values * 2^-120; the code of NaN becomes NaN.
-  static __device__ unsigned e4m3_fields(unsigned short pair) {
-    const unsigned bytes = __byte_perm(pair, 0, 0x1404);  // each in the upper byte of a half
-    const unsigned magnitude = (bytes & 0x7f007f00) >> 4;
-    const unsigned nan = (magnitude + 0x00100010) & 0x08000800;
-    return (bytes & 0x80008000) | magnitude | ((nan << 4) - (nan >> 11));
-  }
-  // bf16x2 of the values * 2^-112; infinities and NaNs get bf16's exponent of such.
-  static __device__ unsigned e5m2_fields(unsigned short pair) {
-    const unsigned bytes = __byte_perm(pair, 0, 0x1404);
-    const unsigned magnitude = (bytes & 0x7f007f00) >> 3;
-    const unsigned special = (magnitude + 0x00800080) & 0x10001000;
-    return (bytes & 0x80008000) | magnitude | ((special << 3) - (special >> 5));
-  }
-};
 
 // ---- templates/ptx/convert_fp8.cuh --------------------------------------------------------------
 
@@ -196,11 +168,22 @@ inline __device__ unsigned cvt_rn_f16x2_e5m2x2(unsigned short pair) {
   return halves;
 }
 
+// ---- templates/ptx/mov.cuh ----------------------------------------------------------------------
+
+// Halves of a register.
+
+// A shift would be an instruction of its own: the instructions that read a half can be told which.
+inline __device__ unsigned short mov_b32_high(unsigned word) {
+  unsigned short high;
+  asm("{\n\t.reg .b16 low;\n\tmov.b32 {low, %0}, %1;\n\t}" : "=h"(high) : "r"(word));
+  return high;
+}
+
 // ---- templates/fp8_convert/hardware.cuh ---------------------------------------------------------
 
 // fp8 by the conversion instructions of sm_89 and later. Into fp8: to nearest even, beyond the
 // largest finite value (infinities too) to that value, NaN to 0x7f. Out of fp8: exact.
-struct Fp8Convert : Fp8ToBf16 {
+struct Fp8Convert {
   static __device__ unsigned short e4m3x2(float low, float high) {
     return cvt_rn_satfinite_e4m3x2_f32(low, high);
   }
@@ -212,6 +195,19 @@ struct Fp8Convert : Fp8ToBf16 {
   }
   static __device__ unsigned f16x2_from_e5m2x2(unsigned short pair) {
     return cvt_rn_f16x2_e5m2x2(pair);
+  }
+
+  // No instruction leads to bf16, but by way of fp16 and fp32 it is exact too.
+  static __device__ unsigned bf16x2_from_e4m3x2(unsigned short pair) {
+    return bf16x2(f16x2_from_e4m3x2(pair));
+  }
+  static __device__ unsigned bf16x2_from_e5m2x2(unsigned short pair) {
+    return bf16x2(f16x2_from_e5m2x2(pair));
+  }
+
+ private:
+  static __device__ unsigned bf16x2(unsigned halves) {
+    return cvt_rn_bf16x2_f32(cvt_f32_f16(halves), cvt_f32_f16(mov_b32_high(halves)));
   }
 };
 
@@ -310,28 +306,6 @@ struct KvLayout {
   // From a token's row of one KV head to its row of the next.
   static __device__ long long head_stride(const KvCache&) { return kPageSize; }
 };
-
-// ---- templates/ptx/convert.cuh ------------------------------------------------------------------
-
-// Conversions between fp32 and the 16-bit formats. A pair's low half comes first.
-
-inline __device__ unsigned cvt_rn_f16x2_f32(float low, float high) {
-  unsigned pair;
-  asm("cvt.rn.f16x2.f32 %0, %1, %2;" : "=r"(pair) : "f"(high), "f"(low));
-  return pair;
-}
-
-inline __device__ unsigned cvt_rn_bf16x2_f32(float low, float high) {
-  unsigned pair;
-  asm("cvt.rn.bf16x2.f32 %0, %1, %2;" : "=r"(pair) : "f"(high), "f"(low));
-  return pair;
-}
-
-inline __device__ float cvt_f32_f16(unsigned short half) {
-  float value;
-  asm("cvt.f32.f16 %0, %1;" : "=f"(value) : "h"(half));
-  return value;
-}
 
 // ---- templates/format/bf16.cuh ------------------------------------------------------------------
 

@@ -90,7 +90,8 @@ struct DecodeArguments {
   Batch batch;
   DeviceAddress q;               // [tokens, query_heads, qk_dim]
   DeviceAddress output;          // [tokens, query_heads, v_dim], packed
-  DeviceAddress lse;             // fp32 [tokens, query_heads], natural logarithm; 0: not wanted
+  DeviceAddress lse;             // fp32 [tokens, query_heads]: natural logarithm of the softmax's
+                                 // denominator, the sink included; 0: not wanted
   DeviceAddress sinks;           // fp32 [query_heads], logits; with sinks only
   DeviceAddress partial_output;  // fp32 [splits, tokens, query_heads, v_dim]; splits > 1 only
   DeviceAddress partial_lse;     // fp32 [splits, tokens, query_heads], base 2; splits > 1 only
@@ -118,58 +119,30 @@ constexpr int kWarps = 8;
 constexpr int kStages = 4;
 constexpr int kTileTokens = 16;
 constexpr int kStageBytes = 4224;
+constexpr int kValuePart = 128;
 constexpr int kQueryOffset = 135168;
 
-// ---- templates/ptx/multiply.cuh -----------------------------------------------------------------
+// ---- templates/ptx/convert.cuh ------------------------------------------------------------------
 
-// Products of pairs of 16-bit floats; subnormals count.
+// Conversions between fp32 and the 16-bit formats. A pair's low half comes first.
 
-inline __device__ unsigned mul_rn_f16x2(unsigned a, unsigned b) {
-  unsigned product;
-  asm("mul.rn.f16x2 %0, %1, %2;" : "=r"(product) : "r"(a), "r"(b));
-  return product;
+inline __device__ unsigned cvt_rn_f16x2_f32(float low, float high) {
+  unsigned pair;
+  asm("cvt.rn.f16x2.f32 %0, %1, %2;" : "=r"(pair) : "f"(high), "f"(low));
+  return pair;
 }
 
-inline __device__ unsigned fma_rn_bf16x2(unsigned a, unsigned b, unsigned c) {
-  unsigned sum;
-  asm("fma.rn.bf16x2 %0, %1, %2, %3;" : "=r"(sum) : "r"(a), "r"(b), "r"(c));
-  return sum;
+inline __device__ unsigned cvt_rn_bf16x2_f32(float low, float high) {
+  unsigned pair;
+  asm("cvt.rn.bf16x2.f32 %0, %1, %2;" : "=r"(pair) : "f"(high), "f"(low));
+  return pair;
 }
 
-// Only sm_90 and later multiply without adding; adding -0 keeps the sign of zero.
-inline __device__ unsigned mul_rn_bf16x2(unsigned a, unsigned b) {
-  return fma_rn_bf16x2(a, b, 0x80008000);
+inline __device__ float cvt_f32_f16(unsigned short half) {
+  float value;
+  asm("cvt.f32.f16 %0, %1;" : "=f"(value) : "h"(half));
+  return value;
 }
-
-// ---- templates/fp8_convert/to_bf16.cuh ----------------------------------------------------------
-
-// fp8 to bf16: no architecture has an instruction, so all of them share this code.
-
-// An fp8 number's bits, moved to where bf16 keeps its exponent and fraction, stand for the value
-// times a power of two, subnormals included: one exact multiplication away from bf16.
-struct Fp8ToBf16 {
-  static __device__ unsigned bf16x2_from_e4m3x2(unsigned short pair) {
-    return mul_rn_bf16x2(e4m3_fields(pair), 0x7b807b80);  // 2^120
-  }
-  static __device__ unsigned bf16x2_from_e5m2x2(unsigned short pair) {
-    return mul_rn_bf16x2(e5m2_fields(pair), 0x77807780);  // 2^112
-  }
-
-  // bf16x2 of the values * 2^-120; the code of NaN becomes NaN.
-  static __device__ unsigned e4m3_fields(unsigned short pair) {
-    const unsigned bytes = __byte_perm(pair, 0, 0x1404);  // each in the upper byte of a half
-    const unsigned magnitude = (bytes & 0x7f007f00) >> 4;
-    const unsigned nan = (magnitude + 0x00100010) & 0x08000800;
-    return (bytes & 0x80008000) | magnitude | ((nan << 4) - (nan >> 11));
-  }
-  // bf16x2 of the values * 2^-112; infinities and NaNs get bf16's exponent of such.
-  static __device__ unsigned e5m2_fields(unsigned short pair) {
-    const unsigned bytes = __byte_perm(pair, 0, 0x1404);
-    const unsigned magnitude = (bytes & 0x7f007f00) >> 3;
-    const unsigned special = (magnitude + 0x00800080) & 0x10001000;
-    return (bytes & 0x80008000) | magnitude | ((special << 3) - (special >> 5));
-  }
-};
 
 // ---- templates/ptx/convert_fp8.cuh --------------------------------------------------------------
 
@@ -199,11 +172,22 @@ inline __device__ unsigned cvt_rn_f16x2_e5m2x2(unsigned short pair) {
   return halves;
 }
 
+// ---- templates/ptx/mov.cuh ----------------------------------------------------------------------
+
+// Halves of a register.
+
+// A shift would be an instruction of its own: the instructions that read a half can be told which.
+inline __device__ unsigned short mov_b32_high(unsigned word) {
+  unsigned short high;
+  asm("{\n\t.reg .b16 low;\n\tmov.b32 {low, %0}, %1;\n\t}" : "=h"(high) : "r"(word));
+  return high;
+}
+
 // ---- templates/fp8_convert/hardware.cuh ---------------------------------------------------------
 
 // fp8 by the conversion instructions of sm_89 and later. Into fp8: to nearest even, beyond the
 // largest finite value (infinities too) to that value, NaN to 0x7f. Out of fp8: exact.
-struct Fp8Convert : Fp8ToBf16 {
+struct Fp8Convert {
   static __device__ unsigned short e4m3x2(float low, float high) {
     return cvt_rn_satfinite_e4m3x2_f32(low, high);
   }
@@ -215,6 +199,19 @@ struct Fp8Convert : Fp8ToBf16 {
   }
   static __device__ unsigned f16x2_from_e5m2x2(unsigned short pair) {
     return cvt_rn_f16x2_e5m2x2(pair);
+  }
+
+  // No instruction leads to bf16, but by way of fp16 and fp32 it is exact too.
+  static __device__ unsigned bf16x2_from_e4m3x2(unsigned short pair) {
+    return bf16x2(f16x2_from_e4m3x2(pair));
+  }
+  static __device__ unsigned bf16x2_from_e5m2x2(unsigned short pair) {
+    return bf16x2(f16x2_from_e5m2x2(pair));
+  }
+
+ private:
+  static __device__ unsigned bf16x2(unsigned halves) {
+    return cvt_rn_bf16x2_f32(cvt_f32_f16(halves), cvt_f32_f16(mov_b32_high(halves)));
   }
 };
 
@@ -314,28 +311,6 @@ struct KvLayout {
   static __device__ long long head_stride(const KvCache&) { return kPageSize; }
 };
 
-// ---- templates/ptx/convert.cuh ------------------------------------------------------------------
-
-// Conversions between fp32 and the 16-bit formats. A pair's low half comes first.
-
-inline __device__ unsigned cvt_rn_f16x2_f32(float low, float high) {
-  unsigned pair;
-  asm("cvt.rn.f16x2.f32 %0, %1, %2;" : "=r"(pair) : "f"(high), "f"(low));
-  return pair;
-}
-
-inline __device__ unsigned cvt_rn_bf16x2_f32(float low, float high) {
-  unsigned pair;
-  asm("cvt.rn.bf16x2.f32 %0, %1, %2;" : "=r"(pair) : "f"(high), "f"(low));
-  return pair;
-}
-
-inline __device__ float cvt_f32_f16(unsigned short half) {
-  float value;
-  asm("cvt.f32.f16 %0, %1;" : "=f"(value) : "h"(half));
-  return value;
-}
-
 // ---- templates/format/bf16.cuh ------------------------------------------------------------------
 
 struct Bf16 {
@@ -359,9 +334,9 @@ using Input = Bf16;  // what q, k and v are
 
 // ---- templates/ptx/mma.cuh ----------------------------------------------------------------------
 
-// Warp-wide matrix products d = a * b + d with fp32 accumulators. a is 16 rows, b is 8 columns; with
-// g = lane / 4 and t = lane % 4, a lane holds rows g and g + 8 of a, column g of b, and of d columns
-// 2t, 2t + 1 of row g (d[0], d[1]) and of row g + 8 (d[2], d[3]).
+// Warp-wide matrix products d = a * b + d with fp32 accumulators. a is 16 rows, b is 8 columns;
+// with g = lane / 4 and t = lane % 4, a lane holds rows g and g + 8 of a, column g of b, and of d
+// columns 2t, 2t + 1 of row g (d[0], d[1]) and of row g + 8 (d[2], d[3]).
 
 inline __device__ void mma_m16n8k16_f16(float (&d)[4], const unsigned (&a)[4],
                                         const unsigned (&b)[2]) {
@@ -381,15 +356,25 @@ inline __device__ void mma_m16n8k16_bf16(float (&d)[4], const unsigned (&a)[4],
       : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));
 }
 
-// ---- templates/ptx/mov.cuh ----------------------------------------------------------------------
+// ---- templates/ptx/multiply.cuh -----------------------------------------------------------------
 
-// Halves of a register.
+// Products of pairs of 16-bit floats; subnormals count.
 
-// A shift would be an instruction of its own: the instructions that read a half can be told which.
-inline __device__ unsigned short mov_b32_high(unsigned word) {
-  unsigned short high;
-  asm("{\n\t.reg .b16 low;\n\tmov.b32 {low, %0}, %1;\n\t}" : "=h"(high) : "r"(word));
-  return high;
+inline __device__ unsigned mul_rn_f16x2(unsigned a, unsigned b) {
+  unsigned product;
+  asm("mul.rn.f16x2 %0, %1, %2;" : "=r"(product) : "r"(a), "r"(b));
+  return product;
+}
+
+inline __device__ unsigned fma_rn_bf16x2(unsigned a, unsigned b, unsigned c) {
+  unsigned sum;
+  asm("fma.rn.bf16x2 %0, %1, %2, %3;" : "=r"(sum) : "r"(a), "r"(b), "r"(c));
+  return sum;
+}
+
+// Only sm_90 and later multiply without adding; adding -0 keeps the sign of zero.
+inline __device__ unsigned mul_rn_bf16x2(unsigned a, unsigned b) {
+  return fma_rn_bf16x2(a, b, 0x80008000);
 }
 
 // ---- templates/mma/fp16.cuh ---------------------------------------------------------------------
@@ -407,8 +392,8 @@ struct Mma {
     return cvt_rn_f16x2_f32(values[0], values[1]);
   }
 
-  // Softmax weights as an operand, each times its ratio, a power of two up to 1. `sum` takes them as
-  // they were rounded; the product is exact.
+  // Softmax weights as an operand, each times its ratio, a power of two up to 1. `sum` takes them
+  // as they were rounded; the product is exact.
   static __device__ unsigned weights(const float (&values)[2], const float (&ratio)[2],
                                      float& sum) {
     const unsigned pair = pack(values);
@@ -534,16 +519,16 @@ constexpr int kValuesOffset = kTileTokens * kKeyUnits * 16;
 constexpr int kKeyScalesOffset = kValuesOffset + kTileTokens * kValueUnits * 16;
 constexpr int kValueScalesOffset = kKeyScalesOffset + kTileTokens * 4;
 static_assert(kTileTokens % Mma::kStepTokens == 0, "a tile is whole products of P and V");
-static_assert(kStageBytes >= (Scale::kPerToken ? kValueScalesOffset + kTileTokens * 4
-                                               : kKeyScalesOffset));
+static_assert(kStageBytes >=
+              (Scale::kPerToken ? kValueScalesOffset + kTileTokens * 4 : kKeyScalesOffset));
 
-// Where a unit of a row is, so that no access below has a bank conflict where a row is a multiple of
-// 64 bytes. Shared memory serves 8 lanes of 16 bytes at a time, one for each of the 8 units of 128
-// bytes; with g = lane / 4 and t = lane % 4 they are
+// Where a unit of a row is, so that no access below has a bank conflict where a row is a multiple
+// of 64 bytes. Shared memory serves 8 lanes of 16 bytes at a time, one for each of the 8 units of
+// 128 bytes; with g = lane / 4 and t = lane % 4 they are
 //   K: rows 2i and 2i + 1, units 4c + t     V: rows 2t (or 2t + 1), units 2i and 2i + 1
-// Rows of 128 bytes: exchanging units by bits 1 and 2 of the row number parts V's rows, and flipping
-// bit 2 in odd rows parts K's. Rows of 64 (mod 128) bytes: odd rows start at bank 16, which parts
-// K's rows already. Other rows start at banks different enough.
+// Rows of 128 bytes: exchanging units by bits 1 and 2 of the row number parts V's rows, and
+// flipping bit 2 in odd rows parts K's. Rows of 64 (mod 128) bytes: odd rows start at bank 16,
+// which parts K's rows already. Other rows start at banks different enough.
 template <int kUnits>
 inline __device__ int row_swizzle(int row) {
   if constexpr (kUnits % 8 == 0) return (row & 6) ^ (row & 1) << 2;
@@ -551,13 +536,19 @@ inline __device__ int row_swizzle(int row) {
   return 0;
 }
 
+// Unit `unit + constant` of a row, two numbers that share no bit: the lane's part is computed once
+// for all constants.
 template <int kUnits>
-inline __device__ int unit_index(int row, int unit) {
-  return (row * kUnits + unit) ^ row_swizzle<kUnits>(row);
+inline __device__ int unit_index(int row, int unit, int constant) {
+  const int lane = row * kUnits + unit;
+  if constexpr (kUnits % 8 == 0) {
+    return (lane ^ row_swizzle<kUnits>(row) ^ (constant & 7)) + (constant & ~7);
+  }
+  return (lane + constant) ^ row_swizzle<kUnits>(row);
 }
 
-// As `^` changes nothing above bit 2 and rows 8 apart are a multiple of 8 units apart, a lane's rows 8
-// apart are at constant distances.
+// As `^` changes nothing above bit 2 and rows 8 apart are a multiple of 8 units apart, a lane's
+// rows 8 apart are at constant distances.
 template <int kUnits>
 constexpr int kEightRowsBytes = 8 * kUnits * 16;
 
@@ -598,20 +589,20 @@ class TileUnits {
 
 // ---- templates/attention/query.cuh --------------------------------------------------------------
 
-// S = Q K^T sums over the head dim in any order, as long as Q and K agree on it: here it is the order
-// in which a lane's 16-byte loads of K give it, so that K needs no rearranging. Lane (g, t) loads of
-// token g's row, for each 64 bytes, the 16 bytes 16t..; of a row's last 16 to 48 bytes, the 4 bytes
-// 4t.. of each unit.
-constexpr int kKeyChunks = kKeyUnits / 4;   // of 64 bytes
-constexpr int kKeyTail = kKeyUnits % 4;     // units after the last chunk
-constexpr int kKeyWords = kKeyUnits;        // 4-byte words that a lane loads of a row
+// S = Q K^T sums over the head dim in any order, as long as Q and K agree on it: here it is the
+// order in which a lane's 16-byte loads of K give it, so that K needs no rearranging. Lane (g, t)
+// loads of token g's row, for each 64 bytes, the 16 bytes 16t..; of a row's last 16 to 48 bytes,
+// the 4 bytes 4t.. of each unit.
+constexpr int kKeyChunks = kKeyUnits / 4;  // of 64 bytes
+constexpr int kKeyTail = kKeyUnits % 4;    // units after the last chunk
+constexpr int kKeyWords = kKeyUnits;       // 4-byte words that a lane loads of a row
 constexpr int kKeySteps = (kKeyWords + Operand::kStepWords - 1) / Operand::kStepWords;
 
 // The first dim of a lane's word.
 inline __device__ int dim_of_word(int word) {
   const int t = threadIdx.x % 4;
-  const int byte = word < 4 * kKeyChunks ? word / 4 * 64 + t * 16 + word % 4 * 4
-                                         : word * 16 + t * 4;
+  const int byte =
+      word < 4 * kKeyChunks ? word / 4 * 64 + t * 16 + word % 4 * 4 : word * 16 + t * 4;
   return byte / Cache::kBytes;
 }
 
@@ -637,16 +628,20 @@ inline __device__ void load_query(float (&values)[kWordDims], DeviceAddress q) {
 // last one; no one looks at what becomes of them.
 struct QueryRows {
   DeviceAddress q[2];
-  float scale[2];      // of what is multiplied; 1 where queries need none
+  float scale[2];  // of what is multiplied; 1 where queries need none
 
   __device__ QueryRows(const DecodeArguments& arguments, const Rows& rows, int tile) {
 #pragma unroll
     for (int half = 0; half < 2; ++half) {
       const int row = min(16 * tile + lane_id() / 4 + 8 * half, rows.count - 1);
-      const long long element =
-          rows.token(row) * arguments.q_stride + rows.head(row) * static_cast<long long>(kHeadDimQk);
+      const long long element = rows.token(row) * arguments.q_stride +
+                                rows.head(row) * static_cast<long long>(kHeadDimQk);
       q[half] = arguments.q + element * Input::kBytes;
-      scale[half] = Mma::kQueryLimit > 0 ? largest(half) * (1 / Mma::kQueryLimit) : 1;
+      scale[half] = 1;
+      if constexpr (Mma::kQueryLimit > 0) {
+        scale[half] = largest(half) * (1 / Mma::kQueryLimit);
+        reciprocal_[half] = 1 / fmaxf(scale[half], 0x1p-126f);
+      }
     }
   }
 
@@ -686,7 +681,7 @@ struct QueryRows {
 
   __device__ float scaled(float value, int half) const {
     if constexpr (Mma::kQueryLimit == 0) return value;
-    return scale[half] > 0 ? value / scale[half] : 0;
+    return value * reciprocal_[half];
   }
 
   static __device__ unsigned pack(const float (&values)[2 * Mma::kPack], int first) {
@@ -694,6 +689,8 @@ struct QueryRows {
     for (int i = 0; i < Mma::kPack; ++i) part[i] = values[first + i];
     return Mma::pack(part);
   }
+
+  float reciprocal_[2];  // of scale; where queries need one
 };
 
 // ---- templates/query/registers.cuh --------------------------------------------------------------
@@ -735,65 +732,6 @@ struct Sinks {
   static __device__ float join(const DecodeArguments&, int, float&) { return 1; }
 };
 
-// ---- templates/ptx/memory.cuh -------------------------------------------------------------------
-
-// Loads and stores of global memory, 4 to 32 bytes a lane, at most 16 at once.
-
-inline __device__ void ld_global(unsigned (&words)[2], unsigned long long address) {
-  asm volatile("ld.global.v2.u32 {%0, %1}, [%2];"
-               : "=r"(words[0]), "=r"(words[1])
-               : "l"(address)
-               : "memory");
-}
-
-inline __device__ void ld_global(unsigned (&words)[4], unsigned long long address) {
-  asm volatile("ld.global.v4.u32 {%0, %1, %2, %3}, [%4];"
-               : "=r"(words[0]), "=r"(words[1]), "=r"(words[2]), "=r"(words[3])
-               : "l"(address)
-               : "memory");
-}
-
-inline __device__ void ld_global(float (&values)[4], unsigned long long address) {
-  asm volatile("ld.global.v4.f32 {%0, %1, %2, %3}, [%4];"
-               : "=f"(values[0]), "=f"(values[1]), "=f"(values[2]), "=f"(values[3])
-               : "l"(address)
-               : "memory");
-}
-
-inline __device__ void ld_global(unsigned (&words)[8], unsigned long long address) {
-  asm volatile(
-      "ld.global.v4.u32 {%0, %1, %2, %3}, [%8];\n\t"
-      "ld.global.v4.u32 {%4, %5, %6, %7}, [%8 + 16];"
-      : "=r"(words[0]), "=r"(words[1]), "=r"(words[2]), "=r"(words[3]), "=r"(words[4]),
-        "=r"(words[5]), "=r"(words[6]), "=r"(words[7])
-      : "l"(address)
-      : "memory");
-}
-
-inline __device__ void st_global(unsigned long long address, const unsigned (&words)[1]) {
-  asm volatile("st.global.u32 [%0], %1;" ::"l"(address), "r"(words[0]) : "memory");
-}
-
-inline __device__ void st_global(unsigned long long address, const unsigned (&words)[2]) {
-  asm volatile("st.global.v2.u32 [%0], {%1, %2};" ::"l"(address), "r"(words[0]), "r"(words[1])
-               : "memory");
-}
-
-inline __device__ void st_global(unsigned long long address, const unsigned (&words)[4]) {
-  asm volatile("st.global.v4.u32 [%0], {%1, %2, %3, %4};" ::"l"(address), "r"(words[0]),
-               "r"(words[1]), "r"(words[2]), "r"(words[3])
-               : "memory");
-}
-
-inline __device__ void st_global(unsigned long long address, const unsigned (&words)[8]) {
-  asm volatile(
-      "st.global.v4.u32 [%0], {%1, %2, %3, %4};\n\t"
-      "st.global.v4.u32 [%0 + 16], {%5, %6, %7, %8};" ::"l"(address),
-      "r"(words[0]), "r"(words[1]), "r"(words[2]), "r"(words[3]), "r"(words[4]), "r"(words[5]),
-      "r"(words[6]), "r"(words[7])
-      : "memory");
-}
-
 // ---- templates/ptx/special.cuh ------------------------------------------------------------------
 
 // The special function unit: relative error about 2^-22, subnormals flushed to zero.
@@ -818,58 +756,57 @@ inline __device__ float rcp_approx_ftz(float x) {
 
 // ---- templates/attention/merge_rows.cuh ---------------------------------------------------------
 
-constexpr int kOctets = kHeadDimV / 8;  // values are written eight at a time
+constexpr int kQuads = kHeadDimV / 4;  // values are written four at a time
 
-// The end of eight dims of a row: the sink joins, and output and log-sum-exp (natural, the sink
+// The end of four dims of a row: the sink joins, and output and log-sum-exp (natural, the sink
 // included: the logarithm of what the output was divided by) are written.
-inline __device__ void finish(const DecodeArguments& arguments, const Rows& rows, int row,
-                              int octet, float (&values)[8], float lse) {
+inline __device__ void finish(const DecodeArguments& arguments, const Rows& rows, int row, int quad,
+                              const float (&values)[4], float lse) {
   const float share = Sinks::join(arguments, rows.head(row), lse);
-  for (float& value : values) value = Output::scaled(value * share, arguments.output_scale);
+  float scaled[8] = {};  // formats pack eight
+  for (int i = 0; i < 4; ++i) scaled[i] = Output::scaled(values[i] * share, arguments.output_scale);
   unsigned words[2 * Output::kBytes];
-  Output::pack(words, values);
+  Output::pack(words, scaled);
   const long long index = index_of(rows, row);
-  st_global(arguments.output + (index * kHeadDimV + octet * 8) * Output::kBytes, words);
-  if (octet == 0 && arguments.lse != 0) {
+  unsigned* output = reinterpret_cast<unsigned*>(arguments.output) +
+                     (index * kHeadDimV + quad * 4) * Output::kBytes / 4;
+  if constexpr (Output::kBytes == 2) {
+    *reinterpret_cast<uint2*>(output) = {words[0], words[1]};
+  } else {
+    *output = words[0];
+  }
+  if (quad == 0 && arguments.lse != 0) {
     constexpr float kLn2 = 0.693147181f;
     reinterpret_cast<float*>(arguments.lse)[index] = lse * kLn2;
   }
 }
 
-inline __device__ void add_weighted(float (&sum)[8], const float4 (&part)[2], float weight) {
-  for (int i = 0; i < 2; ++i) {
-    sum[4 * i] += weight * part[i].x, sum[4 * i + 1] += weight * part[i].y;
-    sum[4 * i + 2] += weight * part[i].z, sum[4 * i + 3] += weight * part[i].w;
-  }
-}
-
-// Merges the splits' partial results of the block's rows, in the order of the splits whoever does it,
-// so that the bits depend on nothing else. An empty split has zeros and a log-sum-exp of minus
+// Merges the splits' partial results of the block's rows, in the order of the splits whoever does
+// it, so that the bits depend on nothing else. An empty split has zeros and a log-sum-exp of minus
 // infinity. Splits are read kBatch at a time: the latency of memory is what a merge waits for.
 inline __device__ void merge_rows(const DecodeArguments& arguments, const Rows& rows) {
   constexpr int kBatch = 8;
   const float* partial_lse = reinterpret_cast<const float*>(arguments.partial_lse);
   const float4* partial_output = reinterpret_cast<const float4*>(arguments.partial_output);
   const long long stride = static_cast<long long>(arguments.batch.tokens) * kQueryHeads;
-  for (int i = threadIdx.x; i < rows.count * kOctets; i += kThreads) {
-    const int row = i / kOctets;
-    const int octet = i % kOctets;
+  for (int i = threadIdx.x; i < rows.count * kQuads; i += kThreads) {
+    const int row = i / kQuads;
+    const int quad = i % kQuads;
     const long long index = index_of(rows, row);
     float maximum = minus_infinity();
     float total = 0;
-    float values[8] = {};
+    float values[4] = {};
 #pragma unroll 1
     for (int first = 0; first < arguments.splits; first += kBatch) {
       float lse[kBatch];
-      float4 part[kBatch][2];
+      float4 part[kBatch];
       float largest = maximum;
 #pragma unroll
       for (int j = 0; j < kBatch; ++j) {  // past the end, the last one again, without weight
         const long long from = min(first + j, arguments.splits - 1) * stride + index;
         const float from_lse = partial_lse[from];
         lse[j] = first + j < arguments.splits ? from_lse : minus_infinity();
-        part[j][0] = partial_output[from * (kHeadDimV / 4) + octet * 2];
-        part[j][1] = partial_output[from * (kHeadDimV / 4) + octet * 2 + 1];
+        part[j] = partial_output[from * kQuads + quad];
         largest = fmaxf(largest, lse[j]);
       }
       const float correction = ex2_approx_ftz(maximum - finite(largest));
@@ -880,12 +817,13 @@ inline __device__ void merge_rows(const DecodeArguments& arguments, const Rows& 
       for (int j = 0; j < kBatch; ++j) {
         const float weight = ex2_approx_ftz(lse[j] - finite(maximum));
         total += weight;
-        add_weighted(values, part[j], weight);
+        values[0] += weight * part[j].x, values[1] += weight * part[j].y;
+        values[2] += weight * part[j].z, values[3] += weight * part[j].w;
       }
     }
     const float reciprocal = total > 0 ? 1 / total : 0;
     for (float& value : values) value *= reciprocal;
-    finish(arguments, rows, row, octet, values, maximum + lg2_approx_ftz(total));
+    finish(arguments, rows, row, quad, values, maximum + lg2_approx_ftz(total));
   }
 }
 
@@ -893,8 +831,8 @@ inline __device__ void merge_rows(const DecodeArguments& arguments, const Rows& 
 
 // Atomic operations on global memory.
 
-// The counter goes 0, 1, ... last, 0, ...; returns its value before. What the device's threads wrote
-// before they counted is seen by those who count later.
+// The counter goes 0, 1, ... last, 0, ...; returns its value before. What the device's threads
+// wrote before they counted is seen by those who count later.
 inline __device__ unsigned atom_acq_rel_inc(unsigned long long counter, unsigned last) {
   unsigned before;
   asm volatile("atom.acq_rel.gpu.global.inc.u32 %0, [%1], %2;"
@@ -924,7 +862,7 @@ struct Merge {
 
 // ---- templates/attention/products.cuh -----------------------------------------------------------
 
-constexpr int kTokenTiles = kTileTokens / 8;               // columns of S by 8
+constexpr int kTokenTiles = kTileTokens / 8;                // columns of S by 8
 constexpr int kTileSteps = kTileTokens / Mma::kStepTokens;  // products deep is P V of a tile
 constexpr int kDimTiles = kHeadDimV / 8;                    // columns of O by 8
 
@@ -960,10 +898,10 @@ inline __device__ void multiply_keys(Scores& scores, const Query& query, const c
     for (int i = 0; i < kTokenTiles; ++i) {
       const char* rows = keys + i * kEightRowsBytes<kKeyUnits>;
       if (chunk < kKeyChunks) {
-        load_words<16>(words[i], rows + unit_index<kKeyUnits>(g, chunk * 4 + t) * 16);
+        load_words<16>(words[i], rows + unit_index<kKeyUnits>(g, t, chunk * 4) * 16);
       } else {
         for (int j = 0; j < kKeyTail; ++j) {
-          const int unit = unit_index<kKeyUnits>(g, chunk * 4 + j);
+          const int unit = unit_index<kKeyUnits>(g, 0, chunk * 4 + j);
           words[i][j] = *reinterpret_cast<const unsigned*>(rows + unit * 16 + t * 4);
         }
       }
@@ -988,12 +926,12 @@ inline __device__ void multiply_keys(Scores& scores, const Query& query, const c
   }
 }
 
-// A row of V is cut into parts of 128, 64, 32 or 16 bytes, of which each g takes an eighth: the dims
-// of O that a column g stands for are those of its eighth, one in each tile of O.
+// A row of V is cut into parts of kValuePart, 64, 32 or 16 bytes, of which each g takes an eighth:
+// the dims of O that a column g stands for are those of its eighth, one in each tile of O.
 constexpr int kValueBytes = kHeadDimV * Cache::kBytes;
 constexpr __device__ int part_bytes(int byte) {
   const int rest = kValueBytes - byte;
-  return rest >= 128 ? 128 : rest >= 64 ? 64 : rest >= 32 ? 32 : 16;
+  return rest >= kValuePart ? kValuePart : rest >= 64 ? 64 : rest >= 32 ? 32 : 16;
 }
 
 // O += P V for the tokens of one product. P's registers are as S = Q K^T left them, so its column k
@@ -1006,12 +944,13 @@ inline __device__ void multiply_values(Outputs& outputs, const unsigned (&weight
     constexpr int kLaneWords = kLaneBytes > 4 ? kLaneBytes / 4 : 1;
     constexpr int kLaneRows = Mma::kStepTokens / 4;
     const int t = lane_id() % 4;
-    const int byte = kByte + lane_id() / 4 * kLaneBytes;
+    const int byte = lane_id() / 4 * kLaneBytes;  // of the part
     unsigned words[kLaneRows][kLaneWords];
 #pragma unroll
     for (int i = 0; i < kLaneRows; ++i) {
-      const int unit = unit_index<kValueUnits>(2 * t + i % 2, byte / 16);
-      load_words<kLaneBytes>(words[i], values + i / 2 * kEightRowsBytes<kValueUnits> + unit * 16 + byte % 16);
+      const int unit = unit_index<kValueUnits>(2 * t + i % 2, byte / 16, kByte / 16);
+      load_words<kLaneBytes>(words[i],
+                             values + i / 2 * kEightRowsBytes<kValueUnits> + unit * 16 + byte % 16);
     }
 #pragma unroll
     for (int word = 0; word < kLaneWords; ++word) {
@@ -1041,9 +980,9 @@ struct DimPlace {
 inline __device__ DimPlace place_of_dim(int dim) {
   int start = 0;
 #pragma unroll
-  for (int width : {128, 64, 32, 16}) {
+  for (int width = kValuePart; width >= 16; width /= 2) {
     const int dims = width / Cache::kBytes;
-    const int parts = width == 128 ? kHeadDimV / dims : kHeadDimV % (2 * dims) / dims;
+    const int parts = width == kValuePart ? kHeadDimV / dims : kHeadDimV % (2 * dims) / dims;
     const int inside = dim - start;
     if (inside < parts * dims) {
       const int eighth = dims / 8;
@@ -1082,7 +1021,7 @@ struct ValueScales {
       largest = fmaxf(largest, fmaxf(pair.x, pair.y));
     }
     largest = quad_max(largest);
-    const float inverse = largest > 0 ? rcp_approx_ftz(largest) : 0;
+    const float inverse = rcp_approx_ftz(fmaxf(largest, 0x1p-126f));
     for (auto& pair : ratio) pair[0] *= inverse, pair[1] *= inverse;
     return before * inverse;
   }
@@ -1147,7 +1086,8 @@ class Softmax {
       for (int row_tile = 0; row_tile < kRowTiles; ++row_tile) {
         for (int j = 0; j < 4; ++j) {
           float& score = scores[row_tile][i][j];
-          const float scale = (j % 2 == 0 ? key_scale.x : key_scale.y) * logit_scale_[row_tile][j / 2];
+          const float scale =
+              (j % 2 == 0 ? key_scale.x : key_scale.y) * logit_scale_[row_tile][j / 2];
           score = Softcap::apply(score * scale);
         }
       }
@@ -1167,7 +1107,8 @@ class Softmax {
 #pragma unroll
         for (int i = 0; i < kTokenTiles; ++i) {
           for (int j = 0; j < 2; ++j) {
-            if (8 * i + j < first || 8 * i + j >= end) scores[tile][i][2 * half + j] = minus_infinity();
+            if (8 * i + j < first || 8 * i + j >= end)
+              scores[tile][i][2 * half + j] = minus_infinity();
           }
         }
       }
@@ -1205,8 +1146,8 @@ class Softmax {
     }
   }
 
-  // The weights of one product as its first operand: registers are upper and lower rows of the first
-  // half of the tokens, then of the second.
+  // The weights of one product as its first operand: registers are upper and lower rows of the
+  // first half of the tokens, then of the second.
   __device__ void pack(unsigned (&a)[4], const float (&weights)[kTokenTiles][4],
                        const ValueScales& value_scales, int tile, int step) {
     constexpr int kTiles = Mma::kPack / 2;  // of 8 tokens, in a register
@@ -1241,10 +1182,12 @@ struct Combination {
 // A row of the block: its maximum and sum over the warps.
 inline __device__ float2 row_statistics(const Combination& shared, int row) {
   float maximum = minus_infinity();
+#pragma unroll 2
   for (int warp = 0; warp < kWarps; ++warp) {
     maximum = fmaxf(maximum, shared.statistics[warp][row].x);
   }
   float sum = 0;
+#pragma unroll 2
   for (int warp = 0; warp < kWarps; ++warp) {
     const float2 part = shared.statistics[warp][row];
     sum += part.y * ex2_approx_ftz(part.x - finite(maximum));
@@ -1283,31 +1226,30 @@ inline __device__ void share_results(Combination& shared, const Softmax& softmax
   __syncthreads();
 }
 
-// Eight dims of a row, summed over the warps.
-inline __device__ void sum_outputs(float (&values)[8], const Combination& shared, int row,
-                                   int octet) {
+// Four dims of a row, summed over the warps.
+inline __device__ void sum_outputs(float (&values)[4], const Combination& shared, int row,
+                                   int quad) {
+  const float* place[4];  // in the first warp's outputs
 #pragma unroll
-  for (int i = 0; i < 8; ++i) {
-    const DimPlace place = place_of_dim(octet * 8 + i);
-    const int lane = row % 8 * 4 + place.column / 2;
-    const int element = place.column % 2 + row % 16 / 8 * 2;
+  for (int i = 0; i < 4; ++i) {
+    const DimPlace dim = place_of_dim(quad * 4 + i);
+    const float4& four = shared.outputs[0][row / 16][dim.tile][row % 8 * 4 + dim.column / 2];
+    place[i] = &four.x + dim.column % 2 + row % 16 / 8 * 2;
     values[i] = 0;
-    for (int warp = 0; warp < kWarps; ++warp) {
-      const float4& four = shared.outputs[warp][row / 16][place.tile][lane];
-      values[i] += reinterpret_cast<const float*>(&four)[element];
-    }
+  }
+#pragma unroll 2
+  for (int warp = 0; warp < kWarps; ++warp) {
+    for (int i = 0; i < 4; ++i) values[i] += place[i][warp * kRowTiles * kDimTiles * 32 * 4];
   }
 }
 
 inline __device__ void store_partial(const DecodeArguments& arguments, const Rows& rows, int row,
-                                     int octet, const float (&values)[8], float lse) {
+                                     int quad, const float (&values)[4], float lse) {
   const long long rows_of_split = static_cast<long long>(arguments.batch.tokens) * kQueryHeads;
   const long long index = blockIdx.x * rows_of_split + index_of(rows, row);
-  if (octet == 0) reinterpret_cast<float*>(arguments.partial_lse)[index] = lse;
-  float4* part =
-      reinterpret_cast<float4*>(arguments.partial_output) + (index * kHeadDimV + octet * 8) / 4;
-  part[0] = {values[0], values[1], values[2], values[3]};
-  part[1] = {values[4], values[5], values[6], values[7]};
+  if (quad == 0) reinterpret_cast<float*>(arguments.partial_lse)[index] = lse;
+  reinterpret_cast<float4*>(arguments.partial_output)[index * kQuads + quad] = {
+      values[0], values[1], values[2], values[3]};
 }
 
 // Combines the warps' results and writes the block's: output itself, or its split's part of it.
@@ -1316,19 +1258,19 @@ inline __device__ void combine(const DecodeArguments& arguments, const Rows& row
                                Combination& shared) {
   __syncthreads();  // until no warp needs its tiles any more
   share_results(shared, softmax, outputs);
-  for (int i = threadIdx.x; i < rows.count * kOctets; i += kThreads) {
-    const int row = i / kOctets;
-    const int octet = i % kOctets;
+  for (int i = threadIdx.x; i < rows.count * kQuads; i += kThreads) {
+    const int row = i / kQuads;
+    const int quad = i % kQuads;
     const float2 statistics = row_statistics(shared, row);
-    float values[8];
-    sum_outputs(values, shared, row, octet);
+    float values[4];
+    sum_outputs(values, shared, row, quad);
     const float reciprocal = statistics.y > 0 ? 1 / statistics.y : 0;
     for (float& value : values) value *= reciprocal;
     const float lse = statistics.x + lg2_approx_ftz(statistics.y) - Mma::kWeightExponent;
     if (arguments.splits == 1) {
-      finish(arguments, rows, row, octet, values, lse);
+      finish(arguments, rows, row, quad, values, lse);
     } else {
-      store_partial(arguments, rows, row, octet, values, lse);
+      store_partial(arguments, rows, row, quad, values, lse);
     }
   }
 }
@@ -1345,8 +1287,7 @@ inline __device__ void cp_async_16(unsigned shared, unsigned long long global, i
 }
 
 inline __device__ void cp_async_4(unsigned shared, unsigned long long global, int bytes) {
-  asm volatile("cp.async.ca.shared.global [%0], [%1], 4, %2;" ::"r"(shared), "l"(global),
-               "r"(bytes)
+  asm volatile("cp.async.ca.shared.global [%0], [%1], 4, %2;" ::"r"(shared), "l"(global), "r"(bytes)
                : "memory");
 }
 
@@ -1384,30 +1325,34 @@ class Pipeline {
  public:
   __device__ Pipeline(const KvCache& cache, const Rows& rows, const Share& share, unsigned stages)
       : cache_(cache), rows_(rows), end_(share.end), stages_(stages) {
-    next_ = share.first + warp_id() * kTileTokens;
+    copied_ = share.first + warp_id() * kTileTokens;
     look_up();
 #pragma unroll 1
-    for (int i = 0; i < kStages - 1; ++i) copy(i);
-    write_ = kStages - 1;
+    for (int stage = 0; stage < kStages - 1; ++stage) copy(stage);
   }
 
-  // Waits for the next tile and returns where in shared memory it is, as an offset from the stages;
-  // the tile before it makes room for a new one.
-  __device__ int advance() {
+  // Waits for the warp's next tile, and lets the one before it make room for a new one. False where
+  // there is none.
+  __device__ bool advance() {
+    if (copied_ - (kStages - 1) * kStride >= end_) return false;
     cp_async_wait_group<kStages - 2>();
     __syncwarp();
-    copy(write_);
-    write_ = write_ + 1 < kStages ? write_ + 1 : 0;
-    const int offset = read_ * kStageBytes;
-    read_ = read_ + 1 < kStages ? read_ + 1 : 0;
-    return offset;
+    copy(stage_);
+    stage_ = stage_ + 1 < kStages ? stage_ + 1 : 0;
+    return true;
   }
 
+  // The tile's first token, and where it is in shared memory, as an offset from the stages.
+  __device__ int token() const { return copied_ - kStages * kStride; }
+  __device__ int offset() const { return stage_ * kStageBytes; }
+
  private:
-  // Starts the next tile's copies. Tokens that are not there become zeros, their scales too, so that
-  // nothing read from the tile is a NaN that no one wrote.
+  static constexpr int kStride = kWarps * kTileTokens;  // from a warp's tile to its next
+
+  // Starts the next tile's copies. Tokens that are not there become zeros, their scales too, so
+  // that nothing read from the tile is a NaN that no one wrote.
   __device__ void copy(int stage) {
-    if (next_ < end_) {
+    if (copied_ < end_) {
       const unsigned tile = stages_ + stage * kStageBytes;
       copy_rows<kKeyUnits>(tile, cache_.k);
       copy_rows<kValueUnits>(tile + kValuesOffset, cache_.v);
@@ -1415,9 +1360,9 @@ class Pipeline {
         copy_scales(tile + kKeyScalesOffset, cache_.k_scale);
         copy_scales(tile + kValueScalesOffset, cache_.v_scale);
       }
-      next_ += kWarps * kTileTokens;
-      look_up();
     }
+    copied_ += kStride;
+    look_up();
     cp_async_commit_group();
   }
 
@@ -1426,25 +1371,26 @@ class Pipeline {
   __device__ void copy_rows(unsigned tile, DeviceAddress rows) {
     constexpr int kCopies = kTileTokens * kUnits;
     const TileUnits<kUnits> units(tile_rows_, rows);
-#pragma unroll
+#pragma unroll 8
     for (int i = 0; i < kCopies; i += 32) {
       const DeviceAddress unit = units.address(i);
       const int bytes = units.exists(i) ? 16 : 0;
       if (kCopies % 32 == 0 || i + lane_id() < kCopies) {
-        cp_async_16(tile + copied_unit<kUnits>(i) * 16, unit, bytes);
+        cp_async_16(copied_unit<kUnits>(tile, i), unit, bytes);
       }
     }
   }
 
-  // Where the lane's unit i + lane goes. Where 32 units are whole rows, the row's swizzle is that of
-  // the lane's part of it and that of the constant i, so that little is left to compute.
+  // Where the lane's unit i + lane goes. Where 32 units are whole rows, the row's swizzle is that
+  // of the lane's part of it and that of the constant i, so that little is left to compute.
   template <int kUnits>
-  static __device__ int copied_unit(int i) {
+  static __device__ unsigned copied_unit(unsigned tile, int i) {
     if constexpr (32 % kUnits == 0) {
       const int lane = lane_id() ^ row_swizzle<kUnits>(lane_id() / kUnits);
-      return i + (lane ^ row_swizzle<kUnits>(i / kUnits));
+      return tile + (lane ^ row_swizzle<kUnits>(i / kUnits)) * 16 + i * 16;
     }
-    return (i + lane_id()) ^ row_swizzle<kUnits>((i + lane_id()) / kUnits);
+    const int index = i + lane_id();
+    return tile + (index ^ row_swizzle<kUnits>(index / kUnits)) * 16;
   }
 
   __device__ void copy_scales(unsigned tile, DeviceAddress scales) {
@@ -1455,25 +1401,24 @@ class Pipeline {
   }
 
   // The rows of the tile that is copied next are looked up while the warp works on another one.
-  __device__ void look_up() { tile_rows_.look_up(cache_, rows_, next_, end_); }
+  __device__ void look_up() { tile_rows_.look_up(cache_, rows_, copied_, end_); }
 
   const KvCache& cache_;
   const Rows& rows_;
-  int end_;          // of the share
-  unsigned stages_;  // the warp's, in shared memory
-  int next_;         // first token of the tile that is copied next
-  TileRows tile_rows_;  // its rows in the cache
-  int read_ = 0;
-  int write_ = 0;
+  int end_;                  // of the share
+  unsigned stages_;          // the warp's, in shared memory
+  int copied_;               // first token of the tile that is copied next
+  int stage_ = kStages - 1;  // of the tile that the warp works on
+  TileRows tile_rows_;       // of the tile that is copied next, in the cache
 };
 
 // ---- templates/kernels/decode.cuh ---------------------------------------------------------------
 
 extern __shared__ uint4 shared_memory[];
 
-// Attention of a few query tokens a sequence over its KV cache. A block takes kRows query rows of one
-// KV head and a share of the tokens; its warps take that share's tiles in turn, each with its own
-// copies in flight and its own softmax, and combine at the end.
+// Attention of a few query tokens a sequence over its KV cache. A block takes kRows query rows of
+// one KV head and a share of the tokens; its warps take that share's tiles in turn, each with its
+// own copies in flight and its own softmax, and combine at the end.
 extern "C" __global__ void __launch_bounds__(kThreads)
     octavo_decode(const __grid_constant__ DecodeArguments arguments) {
   const Rows rows = rows_of_block(arguments.batch);
@@ -1487,13 +1432,12 @@ extern "C" __global__ void __launch_bounds__(kThreads)
   const Query query(arguments, rows, reinterpret_cast<uint4*>(memory + kQueryOffset));
   Softmax softmax(arguments, rows, query);
   Outputs outputs = {};
-  for (int token = share.first + warp_id() * kTileTokens; token < share.end;
-       token += kWarps * kTileTokens) {
-    const char* const tile = stages + pipeline.advance();
+  while (pipeline.advance()) {
+    const char* const tile = stages + pipeline.offset();
     Scores scores = {};
     multiply_keys(scores, query, tile);
     Weights weights;
-    softmax.update(weights, outputs, scores, tile, token);
+    softmax.update(weights, outputs, scores, tile, pipeline.token());
 #pragma unroll
     for (int step = 0; step < kTileSteps; ++step) {
       constexpr int kStepBytes = Mma::kStepTokens * kValueUnits * 16;

@@ -90,7 +90,8 @@ struct DecodeArguments {
   Batch batch;
   DeviceAddress q;               // [tokens, query_heads, qk_dim]
   DeviceAddress output;          // [tokens, query_heads, v_dim], packed
-  DeviceAddress lse;             // fp32 [tokens, query_heads], natural logarithm; 0: not wanted
+  DeviceAddress lse;             // fp32 [tokens, query_heads]: natural logarithm of the softmax's
+                                 // denominator, the sink included; 0: not wanted
   DeviceAddress sinks;           // fp32 [query_heads], logits; with sinks only
   DeviceAddress partial_output;  // fp32 [splits, tokens, query_heads, v_dim]; splits > 1 only
   DeviceAddress partial_lse;     // fp32 [splits, tokens, query_heads], base 2; splits > 1 only
@@ -214,65 +215,6 @@ inline __device__ long long index_of(const Rows& rows, int row) {
   return static_cast<long long>(rows.token(row)) * kQueryHeads + rows.head(row);
 }
 
-// ---- templates/ptx/memory.cuh -------------------------------------------------------------------
-
-// Loads and stores of global memory, 4 to 32 bytes a lane, at most 16 at once.
-
-inline __device__ void ld_global(unsigned (&words)[2], unsigned long long address) {
-  asm volatile("ld.global.v2.u32 {%0, %1}, [%2];"
-               : "=r"(words[0]), "=r"(words[1])
-               : "l"(address)
-               : "memory");
-}
-
-inline __device__ void ld_global(unsigned (&words)[4], unsigned long long address) {
-  asm volatile("ld.global.v4.u32 {%0, %1, %2, %3}, [%4];"
-               : "=r"(words[0]), "=r"(words[1]), "=r"(words[2]), "=r"(words[3])
-               : "l"(address)
-               : "memory");
-}
-
-inline __device__ void ld_global(float (&values)[4], unsigned long long address) {
-  asm volatile("ld.global.v4.f32 {%0, %1, %2, %3}, [%4];"
-               : "=f"(values[0]), "=f"(values[1]), "=f"(values[2]), "=f"(values[3])
-               : "l"(address)
-               : "memory");
-}
-
-inline __device__ void ld_global(unsigned (&words)[8], unsigned long long address) {
-  asm volatile(
-      "ld.global.v4.u32 {%0, %1, %2, %3}, [%8];\n\t"
-      "ld.global.v4.u32 {%4, %5, %6, %7}, [%8 + 16];"
-      : "=r"(words[0]), "=r"(words[1]), "=r"(words[2]), "=r"(words[3]), "=r"(words[4]),
-        "=r"(words[5]), "=r"(words[6]), "=r"(words[7])
-      : "l"(address)
-      : "memory");
-}
-
-inline __device__ void st_global(unsigned long long address, const unsigned (&words)[1]) {
-  asm volatile("st.global.u32 [%0], %1;" ::"l"(address), "r"(words[0]) : "memory");
-}
-
-inline __device__ void st_global(unsigned long long address, const unsigned (&words)[2]) {
-  asm volatile("st.global.v2.u32 [%0], {%1, %2};" ::"l"(address), "r"(words[0]), "r"(words[1])
-               : "memory");
-}
-
-inline __device__ void st_global(unsigned long long address, const unsigned (&words)[4]) {
-  asm volatile("st.global.v4.u32 [%0], {%1, %2, %3, %4};" ::"l"(address), "r"(words[0]),
-               "r"(words[1]), "r"(words[2]), "r"(words[3])
-               : "memory");
-}
-
-inline __device__ void st_global(unsigned long long address, const unsigned (&words)[8]) {
-  asm volatile(
-      "st.global.v4.u32 [%0], {%1, %2, %3, %4};\n\t"
-      "st.global.v4.u32 [%0 + 16], {%5, %6, %7, %8};" ::"l"(address),
-      "r"(words[0]), "r"(words[1]), "r"(words[2]), "r"(words[3]), "r"(words[4]), "r"(words[5]),
-      "r"(words[6]), "r"(words[7])
-      : "memory");
-}
-
 // ---- templates/ptx/special.cuh ------------------------------------------------------------------
 
 // The special function unit: relative error about 2^-22, subnormals flushed to zero.
@@ -297,58 +239,57 @@ inline __device__ float rcp_approx_ftz(float x) {
 
 // ---- templates/attention/merge_rows.cuh ---------------------------------------------------------
 
-constexpr int kOctets = kHeadDimV / 8;  // values are written eight at a time
+constexpr int kQuads = kHeadDimV / 4;  // values are written four at a time
 
-// The end of eight dims of a row: the sink joins, and output and log-sum-exp (natural, the sink
+// The end of four dims of a row: the sink joins, and output and log-sum-exp (natural, the sink
 // included: the logarithm of what the output was divided by) are written.
-inline __device__ void finish(const DecodeArguments& arguments, const Rows& rows, int row,
-                              int octet, float (&values)[8], float lse) {
+inline __device__ void finish(const DecodeArguments& arguments, const Rows& rows, int row, int quad,
+                              const float (&values)[4], float lse) {
   const float share = Sinks::join(arguments, rows.head(row), lse);
-  for (float& value : values) value = Output::scaled(value * share, arguments.output_scale);
+  float scaled[8] = {};  // formats pack eight
+  for (int i = 0; i < 4; ++i) scaled[i] = Output::scaled(values[i] * share, arguments.output_scale);
   unsigned words[2 * Output::kBytes];
-  Output::pack(words, values);
+  Output::pack(words, scaled);
   const long long index = index_of(rows, row);
-  st_global(arguments.output + (index * kHeadDimV + octet * 8) * Output::kBytes, words);
-  if (octet == 0 && arguments.lse != 0) {
+  unsigned* output = reinterpret_cast<unsigned*>(arguments.output) +
+                     (index * kHeadDimV + quad * 4) * Output::kBytes / 4;
+  if constexpr (Output::kBytes == 2) {
+    *reinterpret_cast<uint2*>(output) = {words[0], words[1]};
+  } else {
+    *output = words[0];
+  }
+  if (quad == 0 && arguments.lse != 0) {
     constexpr float kLn2 = 0.693147181f;
     reinterpret_cast<float*>(arguments.lse)[index] = lse * kLn2;
   }
 }
 
-inline __device__ void add_weighted(float (&sum)[8], const float4 (&part)[2], float weight) {
-  for (int i = 0; i < 2; ++i) {
-    sum[4 * i] += weight * part[i].x, sum[4 * i + 1] += weight * part[i].y;
-    sum[4 * i + 2] += weight * part[i].z, sum[4 * i + 3] += weight * part[i].w;
-  }
-}
-
-// Merges the splits' partial results of the block's rows, in the order of the splits whoever does it,
-// so that the bits depend on nothing else. An empty split has zeros and a log-sum-exp of minus
+// Merges the splits' partial results of the block's rows, in the order of the splits whoever does
+// it, so that the bits depend on nothing else. An empty split has zeros and a log-sum-exp of minus
 // infinity. Splits are read kBatch at a time: the latency of memory is what a merge waits for.
 inline __device__ void merge_rows(const DecodeArguments& arguments, const Rows& rows) {
   constexpr int kBatch = 8;
   const float* partial_lse = reinterpret_cast<const float*>(arguments.partial_lse);
   const float4* partial_output = reinterpret_cast<const float4*>(arguments.partial_output);
   const long long stride = static_cast<long long>(arguments.batch.tokens) * kQueryHeads;
-  for (int i = threadIdx.x; i < rows.count * kOctets; i += kThreads) {
-    const int row = i / kOctets;
-    const int octet = i % kOctets;
+  for (int i = threadIdx.x; i < rows.count * kQuads; i += kThreads) {
+    const int row = i / kQuads;
+    const int quad = i % kQuads;
     const long long index = index_of(rows, row);
     float maximum = minus_infinity();
     float total = 0;
-    float values[8] = {};
+    float values[4] = {};
 #pragma unroll 1
     for (int first = 0; first < arguments.splits; first += kBatch) {
       float lse[kBatch];
-      float4 part[kBatch][2];
+      float4 part[kBatch];
       float largest = maximum;
 #pragma unroll
       for (int j = 0; j < kBatch; ++j) {  // past the end, the last one again, without weight
         const long long from = min(first + j, arguments.splits - 1) * stride + index;
         const float from_lse = partial_lse[from];
         lse[j] = first + j < arguments.splits ? from_lse : minus_infinity();
-        part[j][0] = partial_output[from * (kHeadDimV / 4) + octet * 2];
-        part[j][1] = partial_output[from * (kHeadDimV / 4) + octet * 2 + 1];
+        part[j] = partial_output[from * kQuads + quad];
         largest = fmaxf(largest, lse[j]);
       }
       const float correction = ex2_approx_ftz(maximum - finite(largest));
@@ -359,12 +300,13 @@ inline __device__ void merge_rows(const DecodeArguments& arguments, const Rows& 
       for (int j = 0; j < kBatch; ++j) {
         const float weight = ex2_approx_ftz(lse[j] - finite(maximum));
         total += weight;
-        add_weighted(values, part[j], weight);
+        values[0] += weight * part[j].x, values[1] += weight * part[j].y;
+        values[2] += weight * part[j].z, values[3] += weight * part[j].w;
       }
     }
     const float reciprocal = total > 0 ? 1 / total : 0;
     for (float& value : values) value *= reciprocal;
-    finish(arguments, rows, row, octet, values, maximum + lg2_approx_ftz(total));
+    finish(arguments, rows, row, quad, values, maximum + lg2_approx_ftz(total));
   }
 }
 

@@ -73,13 +73,18 @@ void exit_lanes(Emitter& e) {
 
 void lower_bra(Emitter& e, const Step& step) {
   const auto& instruction = e.instruction();
-  e.store_live();
-  if (!instruction.guarded) return e.jump(step.targets[0]);
+  if (!instruction.guarded) {
+    e.store_live();
+    return e.jump(step.targets[0]);
+  }
   Operand guard;
   guard.kind = Operand::Kind::reg;
   guard.reg = instruction.guard;
   guard.negated = instruction.guard_negated;
-  e.branch(e.source_predicate(guard), step.targets[0], e.block() + 1);
+  // Read first: where the guard is not needed after the branch, its slot may be another register's.
+  Value* taken = e.source_predicate(guard);
+  e.store_live();
+  e.branch(taken, step.targets[0], e.block() + 1);
 }
 
 void lower_brx(Emitter& e, const Step& step) {
