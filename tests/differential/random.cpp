@@ -1,6 +1,7 @@
 // Specs and batches drawn at random, from a seed that the failure names.
 #include <doctest/doctest.h>
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <random>
@@ -81,8 +82,8 @@ TEST_CASE("random specs and batches") {
     const Shape shape = draw_shape(draw);
     CAPTURE(seed);
     CAPTURE(yaml);
-    CAPTURE(fmt::format("lengths {}, {} queries, {} splits", shape.lengths.size(), shape.queries,
-                        shape.splits));
+    CAPTURE(fmt::format("lengths {}, {} queries, {} splits", fmt::join(shape.lengths, ","),
+                        shape.queries, shape.splits));
     check_case(spec_of(yaml), shape, seed);
   }
 }

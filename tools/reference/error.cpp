@@ -87,12 +87,15 @@ double output_bound(const Spec& spec) {
   return fp16 ? 5e-4 : 2e-3;
 }
 
-// An error of the LSE is a relative error of the sum of the weights. 16-bit matmul: at most that of
-// one weight. fp8 matmul: an error of Q moves all logits alike where K has an outlier channel, and
-// that stays in the LSE. Q's error is at most 2^-4 of 3 (three deviations), an outlier 24, and
-// normalised logits divide by 8 or more (the root of head dim 64): 0.56.
+// Q is rounded to what the tensor cores multiply, if that is coarser. Such an error moves all
+// logits alike where K has an outlier channel, cancels in the weights and stays in the LSE. It is
+// at most u of 3 (three deviations), an outlier 24, and normalised logits divide by 8 or so (the
+// root of head dim 64): 9 u. P's rounding, at most u of the sum of the weights, is less.
 double lse_bound(const Spec& spec) {
-  return spec.compute.matmul == Matmul::fp8 ? 0.6 : rounding_error(DataType::bf16);
+  const Matmul matmul = spec.compute.matmul;
+  return 9 * rounding_error(matmul == Matmul::fp8    ? DataType::e4m3
+                            : matmul == Matmul::fp16 ? DataType::fp16
+                                                     : DataType::bf16);
 }
 
 // Each element is rounded once, by at most rounding_error(format) of itself. What is added for the
