@@ -2,6 +2,7 @@
 # Sets Octavo up and does its main job once: quantise a KV cache of 4096 tokens, decode over it, and
 # check the result against float64. Without an NVIDIA GPU, on the emulator.
 set -euo pipefail
+targets=(octavo octavo_emulator)  # the tests can wait for test.sh
 # shellcheck source-path=SCRIPTDIR source=setup.sh
 source "$(dirname "${BASH_SOURCE[0]}")/setup.sh"
 

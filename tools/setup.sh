@@ -5,6 +5,7 @@
 #   tools/setup.sh               builds into build/
 #   tools/setup.sh --sanitize    builds into build-sanitize/ with AddressSanitizer and UBSan
 #
+# A script that sources this may name what to build in the array `targets`; default: everything.
 # OCTAVO_NVRTC_WHEEL=1 takes NVRTC from the pinned wheel even where there is a CUDA toolkit.
 set -euo pipefail
 
@@ -87,7 +88,7 @@ build() {
     cat "$log" >&2
     fail "cmake failed; the lines above say why"
   }
-  cmake --build "$build" >&2 || fail "the build failed; the lines above say why"
+  cmake --build "$build" ${targets:+--target "${targets[@]}"} >&2 || fail "the build failed; the lines above say why"
 }
 
 build=$root/build
