@@ -24,7 +24,7 @@ TEST_CASE("with V all ones the output is one") {
         inputs.v.store_row(token, head, ones);
     }
     for (const int splits : {1, 5}) {
-      CAPTURE(extra);
+      CAPTURE(std::string(extra));
       CAPTURE(splits);
       Trial trial(spec, device(), inputs, splits);
       trial.append();

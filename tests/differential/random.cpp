@@ -55,8 +55,8 @@ std::string draw_spec(Draw& draw, bool fp8_mma) {
       kv_heads * group, kv_heads, qk, v, mask, draw.sometimes() ? 20 : 0, draw.sometimes(),
       rotates ? fmt::format(", rope: {{pairing: {}}}", draw.one_of({"half", "interleaved"})) : "",
       format, fp8 ? fmt::format("scale: {}, ", draw.one_of({"token_head", "head", "tensor"})) : "",
-      layout, matmul, draw.between(1, 2), draw.one_of({"bf16", "fp16", "fp32"}),
-      draw.one_of({"bf16", "fp16", "e4m3"}));
+      layout, matmul, matmul == "fp8" ? draw.between(1, 2) : 1,
+      draw.one_of({"bf16", "fp16", "fp32"}), draw.one_of({"bf16", "fp16", "e4m3"}));
 }
 
 Shape draw_shape(Draw& draw) {

@@ -1,5 +1,8 @@
 #include "harness.hpp"
 
+#include <doctest/doctest.h>
+#include <fmt/core.h>
+
 namespace octavo::emulator::test {
 
 const DeviceModel& device() {
@@ -30,7 +33,8 @@ std::string module_of(std::string_view body, std::string_view before) {
 
 Machine::Machine(const std::string& ptx) : program_(Program::load(ptx, device(), memory_)) {}
 
-void Machine::launch(Dim3 grid, Dim3 block, std::vector<std::uint64_t> parameters, std::uint32_t shared_bytes) {
+void Machine::launch(Dim3 grid, Dim3 block, std::vector<std::uint64_t> parameters,
+                     std::uint32_t shared_bytes) {
   const KernelInfo* kernel = program_->find_kernel("k");
   if (kernel == nullptr) throw Fault(CUDA_ERROR_NOT_FOUND, "no kernel k");
   parameters.resize((kernel->parameter_bytes + 7) / 8);
@@ -38,8 +42,8 @@ void Machine::launch(Dim3 grid, Dim3 block, std::vector<std::uint64_t> parameter
                    std::as_bytes(std::span(parameters)).first(kernel->parameter_bytes));
 }
 
-Ending load_and_launch(const std::string& ptx, Dim3 grid, Dim3 block, std::vector<std::uint64_t> parameters,
-                       std::uint32_t shared_bytes) {
+Ending load_and_launch(const std::string& ptx, Dim3 grid, Dim3 block,
+                       std::vector<std::uint64_t> parameters, std::uint32_t shared_bytes) {
   try {
     Machine machine(ptx);
     machine.launch(grid, block, std::move(parameters), shared_bytes);
@@ -47,6 +51,58 @@ Ending load_and_launch(const std::string& ptx, Dim3 grid, Dim3 block, std::vecto
     return {fault.code(), fault.what()};
   }
   return {};
+}
+
+void check_cases(const std::vector<Case>& cases) {
+  std::string body =
+      "ld.param.u64 %rd10, [p0]; ld.param.u64 %rd11, [p1];\n"
+      "mov.u32 %r50, %tid.x; mul.wide.u32 %rd12, %r50, 8; add.u64 %rd11, %rd11, %rd12;\n";
+  std::vector<std::uint64_t> inputs;
+  for (const Case& test : cases) {
+    for (std::size_t i = 0; i < 3; ++i) {
+      const std::size_t n = i + 1;
+      body += fmt::format(
+          "ld.global.u64 %rd{}, [%rd10+{}]; cvt.u32.u64 %r{}, %rd{}; cvt.u16.u64 %h{}, %rd{}; "
+          "mov.b32 %f{}, %r{}; mov.b64 %d{}, %rd{};\n",
+          n, inputs.size() * 8, n, n, n, n, n, n, n, n);
+      inputs.push_back(i < test.inputs.size() ? test.inputs[i] : 0);
+    }
+    body += std::string(test.body) + "\n";
+    switch (test.result) {
+      case 'r':
+        body += "cvt.u64.u32 %rd0, %r0;";
+        break;
+      case 'h':
+        body += "cvt.u64.u16 %rd0, %h0;";
+        break;
+      case 'f':
+        body += "mov.b32 %r0, %f0; cvt.u64.u32 %rd0, %r0;";
+        break;
+      case 'd':
+        body += "mov.b64 %rd0, %d0;";
+        break;
+      case 'p':
+        body += "selp.b64 %rd0, 1, 0, %p0;";
+        break;
+      default:
+        break;
+    }
+    const auto index = static_cast<std::size_t>(&test - cases.data());
+    body += fmt::format(" st.global.u64 [%rd11+{}], %rd0;\n", index * 256);
+  }
+  Machine machine(module_of(body));
+  const std::uint64_t results = machine.allocate(cases.size() * 256);
+  machine.launch({}, {32, 1, 1}, {machine.upload(inputs), results});
+  const auto values = machine.download<std::uint64_t>(results, cases.size() * 32);
+  for (std::size_t i = 0; i < cases.size(); ++i) {
+    for (std::size_t lane = 0; lane < 32; ++lane) {
+      if (values[i * 32 + lane] == cases[i].expected && lane != 31) continue;
+      CHECK_MESSAGE(values[i * 32 + lane] == cases[i].expected,
+                    fmt::format("{} lane {}: 0x{:x}, expected 0x{:x}", cases[i].name, lane,
+                                values[i * 32 + lane], cases[i].expected));
+      break;
+    }
+  }
 }
 
 }  // namespace octavo::emulator::test

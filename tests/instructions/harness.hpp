@@ -1,6 +1,7 @@
 // Runs small PTX texts on the emulator.
 #pragma once
 
+#include <bit>
 #include <cstdint>
 #include <cstring>
 #include <string>
@@ -40,7 +41,8 @@ class Machine {
     return values;
   }
   // Launches kernel `k`; missing parameters are zeros.
-  void launch(Dim3 grid, Dim3 block, std::vector<std::uint64_t> parameters, std::uint32_t shared_bytes = 0);
+  void launch(Dim3 grid, Dim3 block, std::vector<std::uint64_t> parameters,
+              std::uint32_t shared_bytes = 0);
 
   Memory& memory() { return memory_; }
   Program& program() { return *program_; }
@@ -55,7 +57,24 @@ struct Ending {
   CUresult code = CUDA_SUCCESS;
   std::string message;
 };
-Ending load_and_launch(const std::string& ptx, Dim3 grid, Dim3 block, std::vector<std::uint64_t> parameters = {},
-                       std::uint32_t shared_bytes = 0);
+Ending load_and_launch(const std::string& ptx, Dim3 grid, Dim3 block,
+                       std::vector<std::uint64_t> parameters = {}, std::uint32_t shared_bytes = 0);
+
+// One instruction on one thread's registers. The inputs a, b, c are in %rd1..3, and their low bits
+// in %r1..3, %h1..3, %f1..3 (32 bits) and %d1..3 (64 bits); the result is register 0 of the kind
+// `result`: r 32 bits, R 64 bits, h 16 bits, f f32, d f64, p a predicate (0 or 1).
+struct Case {
+  const char* name;
+  char result;
+  const char* body;
+  std::vector<std::uint64_t> inputs;
+  std::uint64_t expected;
+};
+
+// Runs all cases in one kernel, each on all 32 lanes, and checks every lane.
+void check_cases(const std::vector<Case>& cases);
+
+inline std::uint64_t f(float value) { return std::bit_cast<std::uint32_t>(value); }
+inline std::uint64_t d(double value) { return std::bit_cast<std::uint64_t>(value); }
 
 }  // namespace octavo::emulator::test

@@ -134,6 +134,8 @@ std::optional<uint64_t> evaluate_integer(const Instruction& instruction, Sources
     return instruction.has("sat") ? saturated(value(0) - value(1), type) : s[0] - s[1];
   if (opcode == "mul") return multiply(instruction, s);
   if (opcode == "mad") return multiply_add(instruction, s);
+  // Dividing by zero is unspecified: no program here may do it.
+  if ((opcode == "div" || opcode == "rem") && value(1) == 0) return std::nullopt;
   if (opcode == "div") return bits_of(value(0) / value(1));
   if (opcode == "rem") return bits_of(value(0) % value(1));
   if (opcode == "abs") return bits_of(value(0) < 0 ? -value(0) : value(0));

@@ -20,7 +20,7 @@
 namespace octavo::emulator::random_ptx {
 namespace {
 
-constexpr unsigned kPrograms = 150;
+constexpr unsigned kPrograms = 60;
 
 // A word that instructions find hard, in each of the widths that read it.
 std::uint64_t draw(std::mt19937& random) {

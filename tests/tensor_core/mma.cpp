@@ -5,11 +5,12 @@
 
 #include <bit>
 #include <cmath>
-#include <cstring>
+#include <map>
 #include <random>
 #include <set>
 #include <string_view>
 #include <tuple>
+#include <utility>
 
 #include "tensor_core/number.hpp"
 
@@ -18,10 +19,9 @@ namespace {
 
 constexpr int kLanes = 32;
 
-std::uint32_t encode_integer(Element element, int value) {
-  if (element == Element::s8 || element == Element::u8) return static_cast<std::uint8_t>(value);
+// The encoding of a small integer, found by decoding them all.
+std::uint32_t search_encoding(Element element, int value) {
   const Format format = format_of(element);
-  if (format.bits == 32) return std::bit_cast<std::uint32_t>(static_cast<float>(value));
   for (std::uint32_t bits = 0; bits < 1u << format.bits; ++bits) {
     const Number number = decode(format, bits);
     if (number.kind != Number::Kind::zero && number.kind != Number::Kind::finite) continue;
@@ -31,6 +31,15 @@ std::uint32_t encode_integer(Element element, int value) {
   }
   FAIL("no encoding of ", value);
   return 0;
+}
+
+std::uint32_t encode_integer(Element element, int value) {
+  if (element == Element::s8 || element == Element::u8) return static_cast<std::uint8_t>(value);
+  if (element == Element::tf32) return std::bit_cast<std::uint32_t>(static_cast<float>(value));
+  static std::map<std::pair<Element, int>, std::uint32_t> known;
+  const auto [place, is_new] = known.try_emplace({element, value});
+  if (is_new) place->second = search_encoding(element, value);
+  return place->second;
 }
 
 std::uint32_t encode_accumulator(Accumulator accumulator, int value) {

@@ -87,6 +87,14 @@ double output_bound(const Spec& spec) {
   return fp16 ? 5e-4 : 2e-3;
 }
 
+// An error of the LSE is a relative error of the sum of the weights. 16-bit matmul: at most that of
+// one weight. fp8 matmul: an error of Q moves all logits alike where K has an outlier channel, and
+// that stays in the LSE. Q's error is at most 2^-4 of 3 (three deviations), an outlier 24, and
+// normalised logits divide by 8 or more (the root of head dim 64): 0.56.
+double lse_bound(const Spec& spec) {
+  return spec.compute.matmul == Matmul::fp8 ? 0.6 : rounding_error(DataType::bf16);
+}
+
 // Each element is rounded once, by at most rounding_error(format) of itself. What is added for the
 // fp32 arithmetic before it (RoPE, the division by the scale) and for e4m3's subnormals (2^-10 of
 // the scale, where the row's largest value is at least 224) is less than a hundredth of it.

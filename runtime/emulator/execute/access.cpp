@@ -12,8 +12,8 @@ namespace {
 void check_alignment(Warp& warp, int lane, std::uint64_t address, std::uint32_t alignment,
                      const char* space) {
   if (address % alignment == 0) return;
-  fault(warp, CUDA_ERROR_MISALIGNED_ADDRESS, lane, "%s address 0x%llx is not a multiple of %u", space,
-        static_cast<unsigned long long>(address), alignment);
+  fault(warp, CUDA_ERROR_MISALIGNED_ADDRESS, lane, "%s address 0x%llx is not a multiple of %u",
+        space, static_cast<unsigned long long>(address), alignment);
 }
 
 bool inside(std::uint64_t address, std::uint64_t bytes, const void* begin, std::uint64_t size) {
@@ -74,11 +74,12 @@ std::byte* resolve_local(Warp& warp, int lane, std::uint64_t address, std::uint3
 
 std::byte* resolve_generic(Warp& warp, int lane, std::uint64_t address, std::uint32_t bytes,
                            std::uint32_t alignment, Access access) {
-  const std::byte* own = warp.local + std::uint64_t{warp.local_bytes} * static_cast<std::uint32_t>(lane);
-  const bool other = inside(address, bytes, warp.shared, warp.total_shared_bytes) ||
-                     inside(address, bytes, own, warp.local_bytes) ||
-                     (access == Access::read &&
-                      inside(address, bytes, warp.parameters, warp.parameter_bytes));
+  const std::byte* own =
+      warp.local + std::uint64_t{warp.local_bytes} * static_cast<std::uint32_t>(lane);
+  const bool other =
+      inside(address, bytes, warp.shared, warp.total_shared_bytes) ||
+      inside(address, bytes, own, warp.local_bytes) ||
+      (access == Access::read && inside(address, bytes, warp.parameters, warp.parameter_bytes));
   if (!other) return resolve_global(warp, lane, address, bytes, alignment);
   check_alignment(warp, lane, address, alignment, "generic");
   return reinterpret_cast<std::byte*>(address);
@@ -88,8 +89,9 @@ namespace {
 
 enum class Window : std::uint8_t { generic, global, shared, local };
 
-// The host address for lane 0's terms, to which a lane's address is added, if every lane of the mask
-// stays inside one allocation or the shared window and is aligned; the common case, in one pass.
+// The host address for lane 0's terms, to which a lane's address is added, if every lane of the
+// mask stays inside one allocation or the shared window and is aligned; the common case, in one
+// pass.
 template <Window window>
 bool all_inside(Warp& warp, std::uint32_t mask, const std::uint64_t* address, std::int64_t offset,
                 std::uint32_t bytes, std::byte*& base) {
@@ -123,12 +125,17 @@ bool all_inside(Warp& warp, std::uint32_t mask, const std::uint64_t* address, st
 }
 
 template <Window window>
-std::byte* resolve(Warp& warp, int lane, std::uint64_t address, std::uint32_t bytes, Access access) {
+std::byte* resolve(Warp& warp, int lane, std::uint64_t address, std::uint32_t bytes,
+                   Access access) {
   switch (window) {
-    case Window::shared: return resolve_shared(warp, lane, address, bytes, bytes);
-    case Window::local: return resolve_local(warp, lane, address, bytes, bytes);
-    case Window::global: return resolve_global(warp, lane, address, bytes, bytes);
-    case Window::generic: break;
+    case Window::shared:
+      return resolve_shared(warp, lane, address, bytes, bytes);
+    case Window::local:
+      return resolve_local(warp, lane, address, bytes, bytes);
+    case Window::global:
+      return resolve_global(warp, lane, address, bytes, bytes);
+    case Window::generic:
+      break;
   }
   return resolve_generic(warp, lane, address, bytes, bytes, access);
 }
@@ -136,7 +143,8 @@ std::byte* resolve(Warp& warp, int lane, std::uint64_t address, std::uint32_t by
 template <typename T>
 void load_lane(T* out, const std::byte* from, int lane, std::uint32_t count) {
   for (std::uint32_t i = 0; i < count; ++i) {
-    std::memcpy(&out[i * kLanes + static_cast<std::uint32_t>(lane)], from + i * sizeof(T), sizeof(T));
+    std::memcpy(&out[i * kLanes + static_cast<std::uint32_t>(lane)], from + i * sizeof(T),
+                sizeof(T));
   }
 }
 
@@ -158,7 +166,8 @@ void load(Warp* warp, std::uint32_t mask, const std::uint64_t* address, std::int
   std::byte* base = nullptr;
   if (all_inside<window>(*warp, mask, address, offset, bytes, base)) {
     if (mask == kAllLanes && count == 1) {
-      for (int lane = 0; lane < kLanes; ++lane) std::memcpy(&out[lane], base + address[lane], sizeof(T));
+      for (int lane = 0; lane < kLanes; ++lane)
+        std::memcpy(&out[lane], base + address[lane], sizeof(T));
     } else {
       for_lanes(mask, [&](int lane) { load_lane(out, base + address[lane], lane, count); });
     }
@@ -198,8 +207,8 @@ struct Wide {
 static void octavo_copy_local(Warp* warp, std::uint32_t mask, std::uint32_t to, std::uint32_t from,
                               std::uint32_t bytes) {
   for_lanes(mask, [&](int lane) {
-    std::memmove(resolve_local(*warp, lane, to, bytes, 1), resolve_local(*warp, lane, from, bytes, 1),
-                 bytes);
+    std::memmove(resolve_local(*warp, lane, to, bytes, 1),
+                 resolve_local(*warp, lane, from, bytes, 1), bytes);
   });
 }
 
@@ -217,22 +226,24 @@ static void octavo_is_space(Warp* warp, std::uint32_t* result, const std::uint64
 
 static void octavo_local_base(Warp* warp, std::uint64_t* result) {
   for (std::uint32_t lane = 0; lane < kLanes; ++lane) {
-    result[lane] = reinterpret_cast<std::uint64_t>(warp->local) + std::uint64_t{warp->local_bytes} * lane;
+    result[lane] =
+        reinterpret_cast<std::uint64_t>(warp->local) + std::uint64_t{warp->local_bytes} * lane;
   }
 }
 
 #define OCTAVO_ACCESS(window, bytes, type)                                                         \
   Helper{"octavo_load_" #window "_" #bytes, reinterpret_cast<void*>(&load<Window::window, type>)}, \
-      Helper{"octavo_store_" #window "_" #bytes,                                                   \
-             reinterpret_cast<void*>(&store<Window::window, type>)}
-#define OCTAVO_ACCESSES(window)                                                            \
-  OCTAVO_ACCESS(window, 1, std::uint8_t), OCTAVO_ACCESS(window, 2, std::uint16_t),         \
-      OCTAVO_ACCESS(window, 4, std::uint32_t), OCTAVO_ACCESS(window, 8, std::uint64_t),    \
+      Helper {                                                                                     \
+    "octavo_store_" #window "_" #bytes, reinterpret_cast<void*>(&store<Window::window, type>)      \
+  }
+#define OCTAVO_ACCESSES(window)                                                         \
+  OCTAVO_ACCESS(window, 1, std::uint8_t), OCTAVO_ACCESS(window, 2, std::uint16_t),      \
+      OCTAVO_ACCESS(window, 4, std::uint32_t), OCTAVO_ACCESS(window, 8, std::uint64_t), \
       OCTAVO_ACCESS(window, 16, Wide)
 
 std::span<const Helper> access_helpers() {
-  static const Helper list[] = {OCTAVO_ACCESSES(generic), OCTAVO_ACCESSES(global),
-                                OCTAVO_ACCESSES(shared),  OCTAVO_ACCESSES(local),
+  static const Helper list[] = {OCTAVO_ACCESSES(generic),         OCTAVO_ACCESSES(global),
+                                OCTAVO_ACCESSES(shared),          OCTAVO_ACCESSES(local),
                                 OCTAVO_HELPER(octavo_copy_local), OCTAVO_HELPER(octavo_is_space),
                                 OCTAVO_HELPER(octavo_local_base)};
   return list;

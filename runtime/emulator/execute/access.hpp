@@ -8,8 +8,8 @@ namespace octavo::emulator {
 enum class Access : std::uint8_t { read, write };
 
 // Each returns the host address of `bytes` bytes that the lane may access, or ends the launch.
-// `address` is in the space's own terms: generic and global ones are host addresses, shared and local
-// ones offsets.
+// `address` is in the space's own terms: generic and global ones are host addresses, shared and
+// local ones offsets.
 std::byte* resolve_generic(Warp& warp, int lane, std::uint64_t address, std::uint32_t bytes,
                            std::uint32_t alignment, Access access);
 std::byte* resolve_global(Warp& warp, int lane, std::uint64_t address, std::uint32_t bytes,

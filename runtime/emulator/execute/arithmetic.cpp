@@ -74,9 +74,10 @@ T insert(T a, T b, std::uint32_t position, std::uint32_t length) {
 
 }  // namespace
 
-#define OCTAVO_DIVISION(suffix, type)                                                             \
-  Helper{"octavo_div_" suffix, reinterpret_cast<void*>(&divide<type, false>)},                    \
-      Helper{"octavo_rem_" suffix, reinterpret_cast<void*>(&divide<type, true>)}
+#define OCTAVO_DIVISION(suffix, type)                                                   \
+  Helper{"octavo_div_" suffix, reinterpret_cast<void*>(&divide<type, false>)}, Helper { \
+    "octavo_rem_" suffix, reinterpret_cast<void*>(&divide<type, true>)                  \
+  }
 
 static void octavo_mulhi_u64(std::uint64_t* d, const std::uint64_t* a, const std::uint64_t* b) {
   for (int i = 0; i < kLanes; ++i) d[i] = static_cast<std::uint64_t>(Wide{a[i]} * b[i] >> 64);
@@ -129,12 +130,14 @@ static void octavo_dp2a(std::uint32_t* d, const std::uint32_t* a, const std::uin
 
 static void octavo_bfe_32(std::uint32_t* d, const std::uint32_t* a, const std::uint32_t* b,
                           const std::uint32_t* c, std::uint32_t is_signed) {
-  for (int i = 0; i < kLanes; ++i) d[i] = extract<std::uint32_t, std::int32_t>(a[i], b[i], c[i], is_signed != 0);
+  for (int i = 0; i < kLanes; ++i)
+    d[i] = extract<std::uint32_t, std::int32_t>(a[i], b[i], c[i], is_signed != 0);
 }
 
 static void octavo_bfe_64(std::uint64_t* d, const std::uint64_t* a, const std::uint32_t* b,
                           const std::uint32_t* c, std::uint32_t is_signed) {
-  for (int i = 0; i < kLanes; ++i) d[i] = extract<std::uint64_t, std::int64_t>(a[i], b[i], c[i], is_signed != 0);
+  for (int i = 0; i < kLanes; ++i)
+    d[i] = extract<std::uint64_t, std::int64_t>(a[i], b[i], c[i], is_signed != 0);
 }
 
 static void octavo_bfi_32(std::uint32_t* d, const std::uint32_t* a, const std::uint32_t* b,

@@ -38,8 +38,9 @@ void land_due(Warp& warp, std::uint32_t mask, Due&& due) {
 
 // Both ends are checked now, where the program can be told; the data moves at the wait.
 static void octavo_cp_async(Warp* warp, std::uint32_t mask, const std::uint64_t* to,
-                            std::int64_t to_offset, const std::uint64_t* from, std::int64_t from_offset,
-                            std::uint32_t bytes, const std::uint32_t* source_bytes) {
+                            std::int64_t to_offset, const std::uint64_t* from,
+                            std::int64_t from_offset, std::uint32_t bytes,
+                            const std::uint32_t* source_bytes) {
   if (mask == 0) return;
   warp->advanced = true;
   PendingCopy& copy = warp->copies->emplace_back();
@@ -48,18 +49,19 @@ static void octavo_cp_async(Warp* warp, std::uint32_t mask, const std::uint64_t*
   for_lanes(mask, [&](int lane) {
     const std::uint32_t size = source_bytes == nullptr ? bytes : source_bytes[lane];
     if (size > bytes) {
-      fault(*warp, CUDA_ERROR_ILLEGAL_INSTRUCTION, lane, "a source of %u bytes for a copy of %u", size,
-            bytes);
+      fault(*warp, CUDA_ERROR_ILLEGAL_INSTRUCTION, lane, "a source of %u bytes for a copy of %u",
+            size, bytes);
     }
     copy.source_bytes[lane] = size;
     copy.group[lane] = warp->committed_groups[lane];
-    copy.to[lane] = resolve_shared(*warp, lane, to[lane] + static_cast<std::uint64_t>(to_offset), bytes,
-                                   bytes);
+    copy.to[lane] =
+        resolve_shared(*warp, lane, to[lane] + static_cast<std::uint64_t>(to_offset), bytes, bytes);
     const std::uint64_t source = from[lane] + static_cast<std::uint64_t>(from_offset);
     // Nothing is read where the whole copy is zeros.
     copy.from[lane] = size == 0 ? copy.to[lane] : resolve_global(*warp, lane, source, size, 1);
     if (source % bytes != 0 && size != 0) {
-      fault(*warp, CUDA_ERROR_MISALIGNED_ADDRESS, lane, "global address 0x%llx is not a multiple of %u",
+      fault(*warp, CUDA_ERROR_MISALIGNED_ADDRESS, lane,
+            "global address 0x%llx is not a multiple of %u",
             static_cast<unsigned long long>(source), bytes);
     }
   });

@@ -10,25 +10,77 @@ namespace octavo::emulator {
 namespace {
 
 // An operation replaces the old value by a new one; T is the bits in memory.
-struct Add { template <typename T> static T apply(T old, T b, T) { return static_cast<T>(old + b); } };
-struct Min { template <typename T> static T apply(T old, T b, T) { return b < old ? b : old; } };
-struct Max { template <typename T> static T apply(T old, T b, T) { return b > old ? b : old; } };
-struct And { template <typename T> static T apply(T old, T b, T) { return static_cast<T>(old & b); } };
-struct Or { template <typename T> static T apply(T old, T b, T) { return static_cast<T>(old | b); } };
-struct Xor { template <typename T> static T apply(T old, T b, T) { return static_cast<T>(old ^ b); } };
-struct Exch { template <typename T> static T apply(T, T b, T) { return b; } };
-struct Cas { template <typename T> static T apply(T old, T b, T c) { return old == b ? c : old; } };
-struct Inc { template <typename T> static T apply(T old, T b, T) { return old >= b ? T{0} : static_cast<T>(old + 1); } };
-struct Dec { template <typename T> static T apply(T old, T b, T) { return old == 0 || old > b ? b : static_cast<T>(old - 1); } };
+struct Add {
+  template <typename T>
+  static T apply(T old, T b, T) {
+    return static_cast<T>(old + b);
+  }
+};
+struct Min {
+  template <typename T>
+  static T apply(T old, T b, T) {
+    return b < old ? b : old;
+  }
+};
+struct Max {
+  template <typename T>
+  static T apply(T old, T b, T) {
+    return b > old ? b : old;
+  }
+};
+struct And {
+  template <typename T>
+  static T apply(T old, T b, T) {
+    return static_cast<T>(old & b);
+  }
+};
+struct Or {
+  template <typename T>
+  static T apply(T old, T b, T) {
+    return static_cast<T>(old | b);
+  }
+};
+struct Xor {
+  template <typename T>
+  static T apply(T old, T b, T) {
+    return static_cast<T>(old ^ b);
+  }
+};
+struct Exch {
+  template <typename T>
+  static T apply(T, T b, T) {
+    return b;
+  }
+};
+struct Cas {
+  template <typename T>
+  static T apply(T old, T b, T c) {
+    return old == b ? c : old;
+  }
+};
+struct Inc {
+  template <typename T>
+  static T apply(T old, T b, T) {
+    return old >= b ? T{0} : static_cast<T>(old + 1);
+  }
+};
+struct Dec {
+  template <typename T>
+  static T apply(T old, T b, T) {
+    return old == 0 || old > b ? b : static_cast<T>(old - 1);
+  }
+};
 
 struct SignedMin {
-  template <typename T> static T apply(T old, T b, T) {
+  template <typename T>
+  static T apply(T old, T b, T) {
     using S = std::make_signed_t<T>;
     return static_cast<S>(b) < static_cast<S>(old) ? b : old;
   }
 };
 struct SignedMax {
-  template <typename T> static T apply(T old, T b, T) {
+  template <typename T>
+  static T apply(T old, T b, T) {
     using S = std::make_signed_t<T>;
     return static_cast<S>(b) > static_cast<S>(old) ? b : old;
   }
@@ -52,31 +104,37 @@ struct AddF64 {
 struct AddF16x2 {
   static std::uint32_t apply(std::uint32_t old, std::uint32_t b, std::uint32_t) {
     const auto low = add_f16(static_cast<std::uint16_t>(old), static_cast<std::uint16_t>(b));
-    const auto high = add_f16(static_cast<std::uint16_t>(old >> 16), static_cast<std::uint16_t>(b >> 16));
+    const auto high =
+        add_f16(static_cast<std::uint16_t>(old >> 16), static_cast<std::uint16_t>(b >> 16));
     return low | static_cast<std::uint32_t>(high) << 16;
   }
 };
 struct AddBf16x2 {
   static std::uint32_t apply(std::uint32_t old, std::uint32_t b, std::uint32_t) {
     const auto low = add_bf16(static_cast<std::uint16_t>(old), static_cast<std::uint16_t>(b));
-    const auto high = add_bf16(static_cast<std::uint16_t>(old >> 16), static_cast<std::uint16_t>(b >> 16));
+    const auto high =
+        add_bf16(static_cast<std::uint16_t>(old >> 16), static_cast<std::uint16_t>(b >> 16));
     return low | static_cast<std::uint32_t>(high) << 16;
   }
 };
 struct AddF16 {
-  static std::uint16_t apply(std::uint16_t old, std::uint16_t b, std::uint16_t) { return add_f16(old, b); }
+  static std::uint16_t apply(std::uint16_t old, std::uint16_t b, std::uint16_t) {
+    return add_f16(old, b);
+  }
 };
 struct AddBf16 {
-  static std::uint16_t apply(std::uint16_t old, std::uint16_t b, std::uint16_t) { return add_bf16(old, b); }
+  static std::uint16_t apply(std::uint16_t old, std::uint16_t b, std::uint16_t) {
+    return add_bf16(old, b);
+  }
 };
 
 enum class Window : std::uint8_t { generic, global, shared };
 
-// result, b and c are [count][32]; result may be null (red); c is cas's new value. A lane's elements
-// are adjacent in memory and each is atomic by itself.
+// result, b and c are [count][32]; result may be null (red); c is cas's new value. A lane's
+// elements are adjacent in memory and each is atomic by itself.
 template <Window window, typename T, typename Operation>
-void update(Warp* warp, std::uint32_t mask, const std::uint64_t* address, std::int64_t offset, T* result,
-            const T* b, const T* c, std::uint32_t count) {
+void update(Warp* warp, std::uint32_t mask, const std::uint64_t* address, std::int64_t offset,
+            T* result, const T* b, const T* c, std::uint32_t count) {
   warp->polled = warp->polled || mask != 0;
   const auto bytes = static_cast<std::uint32_t>(sizeof(T) * count);
   for_lanes(mask, [&](int lane) {
@@ -101,16 +159,20 @@ void update(Warp* warp, std::uint32_t mask, const std::uint64_t* address, std::i
 
 }  // namespace
 
-#define OCTAVO_ATOMIC(name, type, operation)                                                          \
-  Helper{"octavo_atom_generic_" name, reinterpret_cast<void*>(&update<Window::generic, type, operation>)}, \
-      Helper{"octavo_atom_global_" name, reinterpret_cast<void*>(&update<Window::global, type, operation>)}, \
-      Helper{"octavo_atom_shared_" name, reinterpret_cast<void*>(&update<Window::shared, type, operation>)}
-#define OCTAVO_INTEGER_ATOMICS(bits, type)                                                           \
-  OCTAVO_ATOMIC("add_" bits, type, Add), OCTAVO_ATOMIC("umin_" bits, type, Min),                     \
-      OCTAVO_ATOMIC("umax_" bits, type, Max), OCTAVO_ATOMIC("smin_" bits, type, SignedMin),          \
-      OCTAVO_ATOMIC("smax_" bits, type, SignedMax), OCTAVO_ATOMIC("and_" bits, type, And),           \
-      OCTAVO_ATOMIC("or_" bits, type, Or), OCTAVO_ATOMIC("xor_" bits, type, Xor),                    \
-      OCTAVO_ATOMIC("exch_" bits, type, Exch), OCTAVO_ATOMIC("cas_" bits, type, Cas),                \
+#define OCTAVO_ATOMIC(name, type, operation)                                                      \
+  Helper{"octavo_atom_generic_" name,                                                             \
+         reinterpret_cast<void*>(&update<Window::generic, type, operation>)},                     \
+      Helper{"octavo_atom_global_" name,                                                          \
+             reinterpret_cast<void*>(&update<Window::global, type, operation>)},                  \
+      Helper {                                                                                    \
+    "octavo_atom_shared_" name, reinterpret_cast<void*>(&update<Window::shared, type, operation>) \
+  }
+#define OCTAVO_INTEGER_ATOMICS(bits, type)                                                  \
+  OCTAVO_ATOMIC("add_" bits, type, Add), OCTAVO_ATOMIC("umin_" bits, type, Min),            \
+      OCTAVO_ATOMIC("umax_" bits, type, Max), OCTAVO_ATOMIC("smin_" bits, type, SignedMin), \
+      OCTAVO_ATOMIC("smax_" bits, type, SignedMax), OCTAVO_ATOMIC("and_" bits, type, And),  \
+      OCTAVO_ATOMIC("or_" bits, type, Or), OCTAVO_ATOMIC("xor_" bits, type, Xor),           \
+      OCTAVO_ATOMIC("exch_" bits, type, Exch), OCTAVO_ATOMIC("cas_" bits, type, Cas),       \
       OCTAVO_ATOMIC("inc_" bits, type, Inc), OCTAVO_ATOMIC("dec_" bits, type, Dec)
 
 std::span<const Helper> atomic_helpers() {

@@ -12,8 +12,8 @@ std::uint32_t same(Warp& warp, const std::uint32_t* values, const char* what) {
   const int first = __builtin_ctz(warp.mask);
   for_lanes(warp.mask, [&](int lane) {
     if (values[lane] != values[first]) {
-      fault(warp, CUDA_ERROR_LAUNCH_FAILED, lane, "%s %u here but %u in lane %d of the same warp", what,
-            values[lane], values[first], first);
+      fault(warp, CUDA_ERROR_LAUNCH_FAILED, lane, "%s %u here but %u in lane %d of the same warp",
+            what, values[lane], values[first], first);
     }
   });
   return values[first];
@@ -21,15 +21,17 @@ std::uint32_t same(Warp& warp, const std::uint32_t* values, const char* what) {
 
 Barrier& arrive(Warp& warp, std::uint32_t id, std::uint32_t count) {
   if (id >= kBarriers) {
-    fault(warp, CUDA_ERROR_ILLEGAL_INSTRUCTION, 0, "barrier %u; there are 0 to %d", id, kBarriers - 1);
+    fault(warp, CUDA_ERROR_ILLEGAL_INSTRUCTION, 0, "barrier %u; there are 0 to %d", id,
+          kBarriers - 1);
   }
   if (count % kLanes != 0) {
-    fault(warp, CUDA_ERROR_ILLEGAL_INSTRUCTION, 0, "%u threads, not a multiple of the warp size", count);
+    fault(warp, CUDA_ERROR_ILLEGAL_INSTRUCTION, 0, "%u threads, not a multiple of the warp size",
+          count);
   }
   Barrier& barrier = warp.block->barriers[id];
   if (barrier.warps != 0 && barrier.expected != count) {
-    fault(warp, CUDA_ERROR_LAUNCH_FAILED, 0, "barrier %u expects %u threads here but %u elsewhere", id,
-          count, barrier.expected);
+    fault(warp, CUDA_ERROR_LAUNCH_FAILED, 0, "barrier %u expects %u threads here but %u elsewhere",
+          id, count, barrier.expected);
   }
   barrier.expected = count;
   barrier.threads += kLanes;

@@ -18,7 +18,7 @@ namespace octavo::emulator {
 // What a launch needs to know of its kernel beyond KernelInfo.
 struct KernelCode {
   KernelFunction function = nullptr;
-  std::uint32_t frame_bytes = 0;    // of a warp
+  std::uint32_t frame_bytes = 0;     // of a warp
   std::uint32_t dynamic_offset = 0;  // where dynamic shared memory begins
 };
 
@@ -33,16 +33,14 @@ struct Launch {
   std::string_view ptx;  // whose lines faults quote
   std::uint64_t id;
 
-  std::uint64_t blocks() const {
-    return std::uint64_t{shape.grid.x} * shape.grid.y * shape.grid.z;
-  }
+  std::uint64_t blocks() const { return std::uint64_t{shape.grid.x} * shape.grid.y * shape.grid.z; }
   std::uint32_t threads() const { return shape.block.x * shape.block.y * shape.block.z; }
   std::uint32_t shared_bytes() const { return code.dynamic_offset + shape.dynamic_shared_bytes; }
 
   // --- shared by the host threads that run it
   std::atomic<std::uint64_t> next_block{0};
   std::atomic<std::uint64_t> first_fault{~std::uint64_t{0}};  // the lowest block that has faulted
-  std::atomic<std::int64_t> last_progress{0};  // steady-clock nanoseconds
+  std::atomic<std::int64_t> last_progress{0};                 // steady-clock nanoseconds
   std::int64_t deadline = 0;
   std::mutex fault_mutex;
   std::optional<Fault> fault;  // of block first_fault

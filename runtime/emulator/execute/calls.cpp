@@ -14,7 +14,8 @@ constexpr std::size_t kLongestText = 4096;
 
 void read_text(Warp& warp, int lane, std::uint64_t address, std::string& text) {
   while (text.size() < kLongestText) {
-    const char c = static_cast<char>(*resolve_generic(warp, lane, address + text.size(), 1, 1, Access::read));
+    const char c =
+        static_cast<char>(*resolve_generic(warp, lane, address + text.size(), 1, 1, Access::read));
     if (c == '\0') return;
     text += c;
   }
@@ -24,7 +25,8 @@ template <typename T>
 T read_argument(Warp& warp, int lane, std::uint64_t& address) {
   address = (address + sizeof(T) - 1) / sizeof(T) * sizeof(T);
   T value;
-  std::memcpy(&value, resolve_generic(warp, lane, address, sizeof(T), sizeof(T), Access::read), sizeof(T));
+  std::memcpy(&value, resolve_generic(warp, lane, address, sizeof(T), sizeof(T), Access::read),
+              sizeof(T));
   address += sizeof(T);
   return value;
 }
@@ -33,7 +35,8 @@ template <typename T>
 void append(std::string& out, const std::string& conversion, T value) {
   char text[512];
   const int length = std::snprintf(text, sizeof text, conversion.c_str(), value);
-  if (length > 0) out.append(text, std::min<std::size_t>(static_cast<std::size_t>(length), sizeof text - 1));
+  if (length > 0)
+    out.append(text, std::min<std::size_t>(static_cast<std::size_t>(length), sizeof text - 1));
 }
 
 // One conversion of printf's format that begins at format[at]; `arguments` walks the packed values.
@@ -42,8 +45,10 @@ std::size_t convert(Warp& warp, int lane, const std::string& format, std::size_t
   std::string conversion = "%";
   std::size_t i = at + 1;
   for (; i < format.size() && std::strchr("-+ #0.123456789*", format[i]) != nullptr; ++i) {
-    if (format[i] != '*') conversion += format[i];
-    else conversion += std::to_string(read_argument<int>(warp, lane, arguments));
+    if (format[i] != '*')
+      conversion += format[i];
+    else
+      conversion += std::to_string(read_argument<int>(warp, lane, arguments));
   }
   bool wide = false;
   for (; i < format.size() && std::strchr("hlzjt", format[i]) != nullptr; ++i) {
@@ -51,14 +56,26 @@ std::size_t convert(Warp& warp, int lane, const std::string& format, std::size_t
   }
   const char kind = i < format.size() ? format[i] : '\0';
   switch (kind) {
-    case '%': out += '%'; break;
-    case 'd': case 'i': case 'u': case 'x': case 'X': case 'o':
-      if (wide) append(out, conversion + "ll" + kind, read_argument<long long>(warp, lane, arguments));
-      else append(out, conversion + kind, read_argument<int>(warp, lane, arguments));
+    case '%':
+      out += '%';
       break;
-    case 'c': append(out, conversion + kind, read_argument<int>(warp, lane, arguments)); break;
+    case 'd':
+    case 'i':
+    case 'u':
+    case 'x':
+    case 'X':
+    case 'o':
+      if (wide)
+        append(out, conversion + "ll" + kind, read_argument<long long>(warp, lane, arguments));
+      else
+        append(out, conversion + kind, read_argument<int>(warp, lane, arguments));
+      break;
+    case 'c':
+      append(out, conversion + kind, read_argument<int>(warp, lane, arguments));
+      break;
     case 'p':
-      append(out, conversion + kind, reinterpret_cast<void*>(read_argument<std::uint64_t>(warp, lane, arguments)));
+      append(out, conversion + kind,
+             reinterpret_cast<void*>(read_argument<std::uint64_t>(warp, lane, arguments)));
       break;
     case 's': {
       std::string text;
@@ -66,10 +83,18 @@ std::size_t convert(Warp& warp, int lane, const std::string& format, std::size_t
       append(out, conversion + kind, text.c_str());
       break;
     }
-    case 'e': case 'E': case 'f': case 'F': case 'g': case 'G': case 'a': case 'A':
+    case 'e':
+    case 'E':
+    case 'f':
+    case 'F':
+    case 'g':
+    case 'G':
+    case 'a':
+    case 'A':
       append(out, conversion + kind, read_argument<double>(warp, lane, arguments));
       break;
-    default: out += format.substr(at, i + 1 - at);
+    default:
+      out += format.substr(at, i + 1 - at);
   }
   return i + 1;
 }
@@ -78,7 +103,8 @@ std::size_t convert(Warp& warp, int lane, const std::string& format, std::size_t
 
 // format and arguments are generic addresses; the result is the number of arguments, as CUDA says.
 static void octavo_printf(Warp* warp, std::uint32_t mask, std::uint32_t* result,
-                          const std::uint64_t* format_address, const std::uint64_t* argument_address) {
+                          const std::uint64_t* format_address,
+                          const std::uint64_t* argument_address) {
   std::string out;
   for_lanes(mask, [&](int lane) {
     std::string format;
@@ -108,8 +134,8 @@ static void octavo_assert(Warp* warp, std::uint32_t mask, const std::uint64_t* m
   read_text(*warp, lane, message[lane], texts[0]);
   read_text(*warp, lane, file[lane], texts[1]);
   read_text(*warp, lane, function[lane], texts[2]);
-  fault(*warp, CUDA_ERROR_ASSERT, lane, "%.200s:%u: %.200s: assertion `%.200s' failed", texts[1].c_str(),
-        line[lane], texts[2].c_str(), texts[0].c_str());
+  fault(*warp, CUDA_ERROR_ASSERT, lane, "%.200s:%u: %.200s: assertion `%.200s' failed",
+        texts[1].c_str(), line[lane], texts[2].c_str(), texts[0].c_str());
 }
 
 std::span<const Helper> call_helpers() {

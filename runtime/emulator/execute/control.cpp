@@ -33,13 +33,14 @@ void run_at(Warp& warp, std::uint32_t block) {
 }  // namespace
 
 // Lanes wait at different blocks: chooses the one to run and sets the mask to the lanes at it. The
-// lowest, so that lanes meet again; but each in turn when the budget of back-edges is spent, so that
-// lanes that wait in a loop for others of their warp let them through.
+// lowest, so that lanes meet again; but each in turn when the budget of back-edges is spent, so
+// that lanes that wait in a loop for others of their warp let them through.
 static std::uint32_t octavo_dispatch(Warp* warp) {
   if (--warp->budget < 0) {
     yield(*warp);
     const std::uint32_t running = warp->live & ~warp->parked;
-    const std::uint32_t block = next_block(*warp, running != 0 ? running : warp->live, warp->last_block);
+    const std::uint32_t block =
+        next_block(*warp, running != 0 ? running : warp->live, warp->last_block);
     run_at(*warp, block);
     return block;
   }
@@ -84,12 +85,12 @@ static std::uint32_t octavo_exit(Warp* warp, std::uint32_t mask) {
   return warp->live != 0;
 }
 
-static void octavo_branch_table(Warp* warp, const std::uint32_t* index, const std::uint32_t* targets,
-                                std::uint32_t count) {
+static void octavo_branch_table(Warp* warp, const std::uint32_t* index,
+                                const std::uint32_t* targets, std::uint32_t count) {
   for_lanes(warp->mask, [&](int lane) {
     if (index[lane] >= count) {
-      fault(*warp, CUDA_ERROR_ILLEGAL_INSTRUCTION, lane, "index %u into %u branch targets", index[lane],
-            count);
+      fault(*warp, CUDA_ERROR_ILLEGAL_INSTRUCTION, lane, "index %u into %u branch targets",
+            index[lane], count);
     }
     warp->next[lane] = targets[index[lane]];
   });
@@ -109,11 +110,10 @@ static std::uint64_t octavo_globaltimer() {
 }
 
 std::span<const Helper> control_helpers() {
-  static const Helper list[] = {
-      OCTAVO_HELPER(octavo_dispatch), OCTAVO_HELPER(octavo_gather),
-      OCTAVO_HELPER(octavo_budget),   OCTAVO_HELPER(octavo_exit),
-      OCTAVO_HELPER(octavo_trap),     OCTAVO_HELPER(octavo_branch_table),
-      OCTAVO_HELPER(octavo_nanosleep), OCTAVO_HELPER(octavo_globaltimer)};
+  static const Helper list[] = {OCTAVO_HELPER(octavo_dispatch),  OCTAVO_HELPER(octavo_gather),
+                                OCTAVO_HELPER(octavo_budget),    OCTAVO_HELPER(octavo_exit),
+                                OCTAVO_HELPER(octavo_trap),      OCTAVO_HELPER(octavo_branch_table),
+                                OCTAVO_HELPER(octavo_nanosleep), OCTAVO_HELPER(octavo_globaltimer)};
   return list;
 }
 

@@ -36,7 +36,9 @@ U32 to_fp8(U32 f32) {
 U32 to_e4m3(U32 f32) { return to_fp8<3, -6, 0x7E>(f32); }
 U32 to_e5m2(U32 f32) { return to_fp8<2, -14, 0x7B>(f32); }
 
-U32 relu_f32(U32 f32) { return (f32 & 0x80000000) != 0 && (f32 & 0x7FFFFFFF) <= 0x7F800000 ? 0 : f32; }
+U32 relu_f32(U32 f32) {
+  return (f32 & 0x80000000) != 0 && (f32 & 0x7FFFFFFF) <= 0x7F800000 ? 0 : f32;
+}
 
 U32 f16_to_f32(U16 f16) { return bits_of(static_cast<float>(decode(f16, kF16))); }
 
@@ -53,7 +55,8 @@ std::array<U16, 256> f16_table(const Format& format) {
 template <U32 (*convert)(U32)>
 void from_f32(U16* d, const U32* high, const U32* low, U32 relu) {
   for (int i = 0; i < kLanes; ++i) {
-    const U32 h = relu != 0 ? relu_f32(high[i]) : high[i], l = relu != 0 ? relu_f32(low[i]) : low[i];
+    const U32 h = relu != 0 ? relu_f32(high[i]) : high[i],
+              l = relu != 0 ? relu_f32(low[i]) : low[i];
     d[i] = static_cast<U16>(convert(h) << 8 | convert(l));
   }
 }
@@ -78,10 +81,14 @@ void to_f16(U32* d, const U16* a, U32 relu, const std::array<U16, 256>& table) {
 
 double rounded(double value, U32 rounding) {
   switch (static_cast<Rounding>(rounding)) {
-    case Rounding::nearest: return std::nearbyint(value);
-    case Rounding::zero: return std::trunc(value);
-    case Rounding::down: return std::floor(value);
-    case Rounding::up: break;
+    case Rounding::nearest:
+      return std::nearbyint(value);
+    case Rounding::zero:
+      return std::trunc(value);
+    case Rounding::down:
+      return std::floor(value);
+    case Rounding::up:
+      break;
   }
   return std::ceil(value);
 }
@@ -93,17 +100,21 @@ void to_integer(T* d, const double* a, U32 rounding) {
     const double value = rounded(a[i], rounding);
     constexpr double kEnd = std::is_signed_v<T> ? 0x1p63 : 0x1p64;
     constexpr double kBegin = std::is_signed_v<T> ? -0x1p63 : 0;
-    d[i] = std::isnan(value)  ? static_cast<T>(U64{1} << 63)
-           : value >= kEnd    ? std::numeric_limits<T>::max()
-           : value <= kBegin  ? std::numeric_limits<T>::min()
-                              : static_cast<T>(value);
+    d[i] = std::isnan(value) ? static_cast<T>(U64{1} << 63)
+           : value >= kEnd   ? std::numeric_limits<T>::max()
+           : value <= kBegin ? std::numeric_limits<T>::min()
+                             : static_cast<T>(value);
   }
 }
 
 }  // namespace
 
-static void octavo_e4m3x2_f32(U16* d, const U32* a, const U32* b, U32 relu) { from_f32<to_e4m3>(d, a, b, relu); }
-static void octavo_e5m2x2_f32(U16* d, const U32* a, const U32* b, U32 relu) { from_f32<to_e5m2>(d, a, b, relu); }
+static void octavo_e4m3x2_f32(U16* d, const U32* a, const U32* b, U32 relu) {
+  from_f32<to_e4m3>(d, a, b, relu);
+}
+static void octavo_e5m2x2_f32(U16* d, const U32* a, const U32* b, U32 relu) {
+  from_f32<to_e5m2>(d, a, b, relu);
+}
 static void octavo_e4m3x2_f16x2(U16* d, const U32* a, U32 relu) { from_f16<to_e4m3>(d, a, relu); }
 static void octavo_e5m2x2_f16x2(U16* d, const U32* a, U32 relu) { from_f16<to_e5m2>(d, a, relu); }
 
@@ -117,7 +128,9 @@ static void octavo_f16x2_e5m2x2(U32* d, const U16* a, U32 relu) {
   to_f16(d, a, relu, table);
 }
 
-static void octavo_s64_f64(std::int64_t* d, const double* a, U32 rounding) { to_integer(d, a, rounding); }
+static void octavo_s64_f64(std::int64_t* d, const double* a, U32 rounding) {
+  to_integer(d, a, rounding);
+}
 static void octavo_u64_f64(U64* d, const double* a, U32 rounding) { to_integer(d, a, rounding); }
 
 static void octavo_f16_f64(U16* d, const double* a, U32 rounding) {
@@ -132,7 +145,8 @@ static void octavo_bf16_f64(U16* d, const double* a, U32 rounding) {
   }
 }
 
-// bf16's products leave f32's range, so its fma goes by way of f64. `count` is 32, or 64 for bf16x2.
+// bf16's products leave f32's range, so its fma goes by way of f64. `count` is 32, or 64 for
+// bf16x2.
 static void octavo_fma_bf16(U16* d, const U16* a, const U16* b, const U16* c, U32 count) {
   const auto wide = [](U16 x) { return static_cast<double>(float_of(U32{x} << 16)); };
   for (U32 i = 0; i < count; ++i) {

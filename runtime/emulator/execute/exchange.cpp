@@ -25,9 +25,18 @@ void shuffle(std::uint32_t* result, std::uint32_t* in_range, const std::uint32_t
         source = lane - delta;
         valid = static_cast<std::int32_t>(source) >= static_cast<std::int32_t>(highest);
         break;
-      case Shuffle::down: source = lane + delta; valid = source <= highest; break;
-      case Shuffle::bfly: source = lane ^ delta; valid = source <= highest; break;
-      case Shuffle::idx: source = lowest | (delta & ~segment & 31); valid = source <= highest; break;
+      case Shuffle::down:
+        source = lane + delta;
+        valid = source <= highest;
+        break;
+      case Shuffle::bfly:
+        source = lane ^ delta;
+        valid = source <= highest;
+        break;
+      case Shuffle::idx:
+        source = lowest | (delta & ~segment & 31);
+        valid = source <= highest;
+        break;
     }
     result[lane] = values[valid ? source & 31 : lane];
     in_range[lane] = valid ? ~0u : 0;
@@ -79,10 +88,18 @@ using U = std::uint32_t;
 
 }  // namespace
 
-static void octavo_shfl_up(U* d, U* p, const U* a, const U* b, const U* c) { shuffle<Shuffle::up>(d, p, a, b, c); }
-static void octavo_shfl_down(U* d, U* p, const U* a, const U* b, const U* c) { shuffle<Shuffle::down>(d, p, a, b, c); }
-static void octavo_shfl_bfly(U* d, U* p, const U* a, const U* b, const U* c) { shuffle<Shuffle::bfly>(d, p, a, b, c); }
-static void octavo_shfl_idx(U* d, U* p, const U* a, const U* b, const U* c) { shuffle<Shuffle::idx>(d, p, a, b, c); }
+static void octavo_shfl_up(U* d, U* p, const U* a, const U* b, const U* c) {
+  shuffle<Shuffle::up>(d, p, a, b, c);
+}
+static void octavo_shfl_down(U* d, U* p, const U* a, const U* b, const U* c) {
+  shuffle<Shuffle::down>(d, p, a, b, c);
+}
+static void octavo_shfl_bfly(U* d, U* p, const U* a, const U* b, const U* c) {
+  shuffle<Shuffle::bfly>(d, p, a, b, c);
+}
+static void octavo_shfl_idx(U* d, U* p, const U* a, const U* b, const U* c) {
+  shuffle<Shuffle::idx>(d, p, a, b, c);
+}
 
 // The lanes of the lane's group whose predicate bit is set.
 static void octavo_vote(Warp* warp, U* ballot, U* group, std::uint32_t bits, const U* members) {
@@ -93,21 +110,43 @@ static void octavo_vote(Warp* warp, U* ballot, U* group, std::uint32_t bits, con
 }
 
 static void octavo_match_any_32(Warp* w, U* d, const U* a, const U* m) { match_any(w, d, a, m); }
-static void octavo_match_any_64(Warp* w, U* d, const std::uint64_t* a, const U* m) { match_any(w, d, a, m); }
-static void octavo_match_all_32(Warp* w, U* d, U* p, const U* a, const U* m) { match_all(w, d, p, a, m); }
-static void octavo_match_all_64(Warp* w, U* d, U* p, const std::uint64_t* a, const U* m) { match_all(w, d, p, a, m); }
+static void octavo_match_any_64(Warp* w, U* d, const std::uint64_t* a, const U* m) {
+  match_any(w, d, a, m);
+}
+static void octavo_match_all_32(Warp* w, U* d, U* p, const U* a, const U* m) {
+  match_all(w, d, p, a, m);
+}
+static void octavo_match_all_64(Warp* w, U* d, U* p, const std::uint64_t* a, const U* m) {
+  match_all(w, d, p, a, m);
+}
 
-static void octavo_redux_add(Warp* w, U* d, const U* a, const U* m) { reduce(w, d, a, m, [](U x, U y) { return x + y; }); }
-static void octavo_redux_and(Warp* w, U* d, const U* a, const U* m) { reduce(w, d, a, m, [](U x, U y) { return x & y; }); }
-static void octavo_redux_or(Warp* w, U* d, const U* a, const U* m) { reduce(w, d, a, m, [](U x, U y) { return x | y; }); }
-static void octavo_redux_xor(Warp* w, U* d, const U* a, const U* m) { reduce(w, d, a, m, [](U x, U y) { return x ^ y; }); }
-static void octavo_redux_umin(Warp* w, U* d, const U* a, const U* m) { reduce(w, d, a, m, [](U x, U y) { return y < x ? y : x; }); }
-static void octavo_redux_umax(Warp* w, U* d, const U* a, const U* m) { reduce(w, d, a, m, [](U x, U y) { return y > x ? y : x; }); }
+static void octavo_redux_add(Warp* w, U* d, const U* a, const U* m) {
+  reduce(w, d, a, m, [](U x, U y) { return x + y; });
+}
+static void octavo_redux_and(Warp* w, U* d, const U* a, const U* m) {
+  reduce(w, d, a, m, [](U x, U y) { return x & y; });
+}
+static void octavo_redux_or(Warp* w, U* d, const U* a, const U* m) {
+  reduce(w, d, a, m, [](U x, U y) { return x | y; });
+}
+static void octavo_redux_xor(Warp* w, U* d, const U* a, const U* m) {
+  reduce(w, d, a, m, [](U x, U y) { return x ^ y; });
+}
+static void octavo_redux_umin(Warp* w, U* d, const U* a, const U* m) {
+  reduce(w, d, a, m, [](U x, U y) { return y < x ? y : x; });
+}
+static void octavo_redux_umax(Warp* w, U* d, const U* a, const U* m) {
+  reduce(w, d, a, m, [](U x, U y) { return y > x ? y : x; });
+}
 static void octavo_redux_smin(Warp* w, U* d, const U* a, const U* m) {
-  reduce(w, d, a, m, [](U x, U y) { return static_cast<std::int32_t>(y) < static_cast<std::int32_t>(x) ? y : x; });
+  reduce(w, d, a, m, [](U x, U y) {
+    return static_cast<std::int32_t>(y) < static_cast<std::int32_t>(x) ? y : x;
+  });
 }
 static void octavo_redux_smax(Warp* w, U* d, const U* a, const U* m) {
-  reduce(w, d, a, m, [](U x, U y) { return static_cast<std::int32_t>(y) > static_cast<std::int32_t>(x) ? y : x; });
+  reduce(w, d, a, m, [](U x, U y) {
+    return static_cast<std::int32_t>(y) > static_cast<std::int32_t>(x) ? y : x;
+  });
 }
 
 static void octavo_elect(Warp* warp, U* leader, U* elected, const U* members) {
@@ -119,15 +158,18 @@ static void octavo_elect(Warp* warp, U* leader, U* elected, const U* members) {
 }
 
 // Lanes 8m..8m+7 name the rows of 8x8 matrix m of 16-bit elements; result is [matrix][32].
-static void octavo_ldmatrix(Warp* warp, U* result, const std::uint64_t* address, std::int64_t offset,
-                            std::uint32_t matrices, std::uint32_t transpose, std::uint32_t generic) {
+static void octavo_ldmatrix(Warp* warp, U* result, const std::uint64_t* address,
+                            std::int64_t offset, std::uint32_t matrices, std::uint32_t transpose,
+                            std::uint32_t generic) {
   for (std::uint32_t m = 0; m < matrices; ++m) {
     std::uint16_t rows[8][8];
     for (std::uint32_t r = 0; r < 8; ++r) {
       const auto lane = static_cast<int>(8 * m + r);
       const std::uint64_t at = address[lane] + static_cast<std::uint64_t>(offset);
-      std::memcpy(rows[r], generic != 0 ? resolve_generic(*warp, lane, at, 16, 16, Access::read)
-                                        : resolve_shared(*warp, lane, at, 16, 16), 16);
+      std::memcpy(rows[r],
+                  generic != 0 ? resolve_generic(*warp, lane, at, 16, 16, Access::read)
+                               : resolve_shared(*warp, lane, at, 16, 16),
+                  16);
     }
     for (U lane = 0; lane < kLanes; ++lane) {
       const U g = lane / 4, t = lane % 4 * 2;
@@ -153,7 +195,8 @@ static void octavo_stmatrix(Warp* warp, const U* values, const std::uint64_t* ad
       const auto lane = static_cast<int>(8 * m + r);
       const std::uint64_t at = address[lane] + static_cast<std::uint64_t>(offset);
       std::memcpy(generic != 0 ? resolve_generic(*warp, lane, at, 16, 16, Access::write)
-                               : resolve_shared(*warp, lane, at, 16, 16), rows[r], 16);
+                               : resolve_shared(*warp, lane, at, 16, 16),
+                  rows[r], 16);
     }
   }
 }

@@ -32,10 +32,14 @@ namespace {
 
 double round_integer(double value, Rounding rounding) {
   switch (rounding) {
-    case Rounding::nearest: return std::nearbyint(value);
-    case Rounding::zero: return std::trunc(value);
-    case Rounding::down: return std::floor(value);
-    case Rounding::up: break;
+    case Rounding::nearest:
+      return std::nearbyint(value);
+    case Rounding::zero:
+      return std::trunc(value);
+    case Rounding::down:
+      return std::floor(value);
+    case Rounding::up:
+      break;
   }
   return std::ceil(value);
 }
@@ -44,15 +48,16 @@ double round_integer(double value, Rounding rounding) {
 
 std::uint32_t encode(double value, const Format& format, Rounding rounding, bool saturate) {
   if (std::isnan(value)) return format.nan();
-  const std::uint32_t sign = std::signbit(value) ? 1u << (format.exponent_bits + format.mantissa_bits)
-                                                 : 0;
+  const std::uint32_t sign =
+      std::signbit(value) ? 1u << (format.exponent_bits + format.mantissa_bits) : 0;
   if (value == 0) return sign;
   const int lowest = 1 - format.bias();
   double magnitude = std::fabs(value);
   if (std::isfinite(value)) {
     const int exponent = std::ilogb(value) < lowest ? lowest : std::ilogb(value);
     const int quantum = exponent - format.mantissa_bits;
-    magnitude = std::fabs(std::ldexp(round_integer(std::ldexp(value, -quantum), rounding), quantum));
+    magnitude =
+        std::fabs(std::ldexp(round_integer(std::ldexp(value, -quantum), rounding), quantum));
   }
   const double largest = format.largest();
   if (magnitude > largest) {

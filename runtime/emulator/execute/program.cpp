@@ -34,18 +34,21 @@ double environment(const char* name, double otherwise) {
 }
 
 unsigned host_threads() {
-  return static_cast<unsigned>(
-      std::min(environment("OCTAVO_EMULATOR_THREADS", std::max(1u, std::thread::hardware_concurrency())), 1024.0));
+  return static_cast<unsigned>(std::min(
+      environment("OCTAVO_EMULATOR_THREADS", std::max(1u, std::thread::hardware_concurrency())),
+      1024.0));
 }
 
 // The binary that holds this code, by its path, time and size: objects of another are not for it.
 std::string build_name() {
   Dl_info info{};
   struct stat status{};
-  if (dladdr(reinterpret_cast<const void*>(&build_name), &info) == 0 || stat(info.dli_fname, &status) != 0) {
+  if (dladdr(reinterpret_cast<const void*>(&build_name), &info) == 0 ||
+      stat(info.dli_fname, &status) != 0) {
     return "unknown";
   }
-  return fmt::format("{} {}.{} {}", info.dli_fname, status.st_mtim.tv_sec, status.st_mtim.tv_nsec, status.st_size);
+  return fmt::format("{} {}.{} {}", info.dli_fname, status.st_mtim.tv_sec, status.st_mtim.tv_nsec,
+                     status.st_size);
 }
 
 std::atomic<std::uint64_t> launches{0};
@@ -82,13 +85,14 @@ class LoadedProgram final : public Program {
     return found == globals_.end() ? nullptr : &*found;
   }
 
-  void launch(const KernelInfo& info, const LaunchShape& shape, std::span<const std::byte> parameters) override {
+  void launch(const KernelInfo& info, const LaunchShape& shape,
+              std::span<const std::byte> parameters) override {
     const Kernel& kernel = find(info);
     check_shape(info, kernel, shape, parameters.size());
     Launch launch{};
     launch.info = &info;
-    launch.code = {reinterpret_cast<KernelFunction>(kernel.code->function()), kernel.code->summary().frame_bytes,
-                   kernel.code->summary().dynamic_offset};
+    launch.code = {reinterpret_cast<KernelFunction>(kernel.code->function()),
+                   kernel.code->summary().frame_bytes, kernel.code->summary().dynamic_offset};
     launch.shape = shape;
     // Kernels may read it in words of eight bytes.
     std::vector<std::uint64_t> copy((info.parameter_bytes + 7) / 8 + 1);
@@ -116,24 +120,28 @@ class LoadedProgram final : public Program {
     const auto placed = lower::placed_variables(module_);
     for (const ptx::Variable* variable : placed) {
       if (variable->external) {
-        throw Fault(CUDA_ERROR_INVALID_PTX, fmt::format("variable {} is defined in no module", variable->name));
+        throw Fault(CUDA_ERROR_INVALID_PTX,
+                    fmt::format("variable {} is defined in no module", variable->name));
       }
       const std::uint64_t address = memory_.allocate(std::max<std::uint64_t>(variable->bytes, 1));
       globals_.push_back({variable->name, address, variable->bytes});
       symbols_.push_back(address);
       auto* bytes = reinterpret_cast<std::byte*>(address);
       std::memset(bytes, 0, variable->bytes);
-      if (!variable->initial.empty()) std::memcpy(bytes, variable->initial.data(), variable->initial.size());
+      if (!variable->initial.empty())
+        std::memcpy(bytes, variable->initial.data(), variable->initial.size());
     }
     for (std::size_t i = 0; i < placed.size(); ++i) {
       for (const auto& relocation : placed[i]->relocations) {
         const Global* target = find_global(relocation.symbol);
         if (target == nullptr || relocation.offset + 8 > placed[i]->bytes) {
-          throw Fault(CUDA_ERROR_NOT_SUPPORTED, fmt::format("variable {}: the address of {} as its value is not supported",
-                                                            placed[i]->name, relocation.symbol));
+          throw Fault(CUDA_ERROR_NOT_SUPPORTED,
+                      fmt::format("variable {}: the address of {} as its value is not supported",
+                                  placed[i]->name, relocation.symbol));
         }
         const std::uint64_t value = target->address + static_cast<std::uint64_t>(relocation.addend);
-        std::memcpy(reinterpret_cast<std::byte*>(symbols_[i]) + relocation.offset, &value, sizeof value);
+        std::memcpy(reinterpret_cast<std::byte*>(symbols_[i]) + relocation.offset, &value,
+                    sizeof value);
       }
     }
   }
@@ -143,9 +151,11 @@ class LoadedProgram final : public Program {
                                         device_.compute_capability, function.name, ptx_);
     auto kernel = std::make_unique<Kernel>();
     if (const auto cached = find_code(key)) {
-      kernel->code = std::make_unique<lower::LoadedKernel>(std::string(cached->begin(), cached->end()));
+      kernel->code =
+          std::make_unique<lower::LoadedKernel>(std::string(cached->begin(), cached->end()));
     } else {
-      const std::string object = lower::compile_kernel(module_, function, device_.compute_capability);
+      const std::string object =
+          lower::compile_kernel(module_, function, device_.compute_capability);
       kernel->code = std::make_unique<lower::LoadedKernel>(object);
       store_code(key, object);
     }
@@ -153,19 +163,23 @@ class LoadedProgram final : public Program {
     return kernel;
   }
 
-  static void fill_info(const ptx::Function& function, const lower::KernelSummary& summary, KernelInfo& info) {
+  static void fill_info(const ptx::Function& function, const lower::KernelSummary& summary,
+                        KernelInfo& info) {
     info.name = function.name;
     const lower::ParameterLayout layout = lower::layout_parameters(function.parameters);
     for (std::size_t i = 0; i < function.parameters.size(); ++i) {
-      info.parameters.push_back({layout.offsets[i], static_cast<std::uint32_t>(function.parameters[i].bytes)});
+      info.parameters.push_back(
+          {layout.offsets[i], static_cast<std::uint32_t>(function.parameters[i].bytes)});
     }
     info.parameter_bytes = layout.bytes;
     info.static_shared_bytes = summary.static_shared_bytes;
     info.local_bytes = summary.local_bytes;
     info.registers = summary.registers;
-    const std::uint32_t* limit = function.required_threads[0] != 0 ? function.required_threads : function.max_threads;
+    const std::uint32_t* limit =
+        function.required_threads[0] != 0 ? function.required_threads : function.max_threads;
     if (limit[0] != 0) {
-      info.max_threads = std::min(1024u, limit[0] * std::max(1u, limit[1]) * std::max(1u, limit[2]));
+      info.max_threads =
+          std::min(1024u, limit[0] * std::max(1u, limit[1]) * std::max(1u, limit[2]));
     }
   }
 
@@ -186,7 +200,8 @@ class LoadedProgram final : public Program {
     if (grid.x == 0 || grid.y == 0 || grid.z == 0 || block.x == 0 || block.y == 0 || block.z == 0) {
       fail(CUDA_ERROR_INVALID_VALUE, "a grid or block of no threads");
     }
-    if (grid.x > 0x7FFFFFFF || grid.y > 65535 || grid.z > 65535 || block.x > 1024 || block.y > 1024 || block.z > 64) {
+    if (grid.x > 0x7FFFFFFF || grid.y > 65535 || grid.z > 65535 || block.x > 1024 ||
+        block.y > 1024 || block.z > 64) {
       fail(CUDA_ERROR_INVALID_VALUE, "a grid or block beyond the device's limits");
     }
     const std::uint64_t threads = std::uint64_t{block.x} * block.y * block.z;
@@ -196,11 +211,13 @@ class LoadedProgram final : public Program {
     }
     const std::uint64_t shared = std::uint64_t{kernel.code->summary().dynamic_offset} + dynamic;
     if (shared > static_cast<std::uint64_t>(device_.shared_per_block)) {
-      fail(CUDA_ERROR_INVALID_VALUE, fmt::format("{} bytes of shared memory a block; the device has {}", shared,
-                                                 device_.shared_per_block));
+      fail(CUDA_ERROR_INVALID_VALUE,
+           fmt::format("{} bytes of shared memory a block; the device has {}", shared,
+                       device_.shared_per_block));
     }
     if (parameter_bytes != info.parameter_bytes) {
-      fail(CUDA_ERROR_INVALID_VALUE, fmt::format("{} bytes of parameters, not {}", parameter_bytes, info.parameter_bytes));
+      fail(CUDA_ERROR_INVALID_VALUE,
+           fmt::format("{} bytes of parameters, not {}", parameter_bytes, info.parameter_bytes));
     }
   }
 
@@ -216,7 +233,8 @@ class LoadedProgram final : public Program {
 
 }  // namespace
 
-std::unique_ptr<Program> Program::load(std::string_view ptx, const DeviceModel& device, Memory& memory) {
+std::unique_ptr<Program> Program::load(std::string_view ptx, const DeviceModel& device,
+                                       Memory& memory) {
   return std::make_unique<LoadedProgram>(ptx, device, memory);
 }
 

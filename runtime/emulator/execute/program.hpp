@@ -27,8 +27,8 @@ struct KernelInfo {
   std::vector<Parameter> parameters;
   std::uint32_t parameter_bytes = 0;
   std::uint32_t static_shared_bytes = 0;
-  std::uint32_t local_bytes = 0;     // of a thread
-  std::uint32_t registers = 0;       // 32-bit registers that the PTX declares live at most, at most 255
+  std::uint32_t local_bytes = 0;  // of a thread
+  std::uint32_t registers = 0;  // 32-bit registers that the PTX declares live at most, at most 255
   std::uint32_t max_threads = 1024;  // of a block
 };
 
@@ -39,14 +39,15 @@ struct LaunchShape {
 
 class Program {
  public:
-  // Parses, refuses instructions that the emulator does not have, and places the module's variables.
-  // Device and memory must outlive the program. Throws Fault.
-  static std::unique_ptr<Program> load(std::string_view ptx, const DeviceModel& device, Memory& memory);
+  // Parses, refuses instructions that the emulator does not have, and places the module's
+  // variables. Device and memory must outlive the program. Throws Fault.
+  static std::unique_ptr<Program> load(std::string_view ptx, const DeviceModel& device,
+                                       Memory& memory);
   virtual ~Program() = default;
 
   // Compiles the kernel, or finds its code on disk from an earlier time (lower/code_cache.hpp).
-  // nullptr if the module has no such kernel. The pointer lives as long as the program. Throws Fault
-  // for what cannot be compiled. Thread-safe.
+  // nullptr if the module has no such kernel. The pointer lives as long as the program. Throws
+  // Fault for what cannot be compiled. Thread-safe.
   virtual const KernelInfo* find_kernel(std::string_view name) const = 0;
 
   struct Global {
@@ -58,8 +59,8 @@ class Program {
 
   // Runs the whole grid and returns when it is done. `parameters` has parameter_bytes bytes. Throws
   // Fault on the first fault in order of blocks; memory then holds whatever was written until then.
-  // Uses OCTAVO_EMULATOR_THREADS host threads (all, if unset), and OCTAVO_EMULATOR_TIMEOUT seconds at
-  // most (600). Thread-safe.
+  // Uses OCTAVO_EMULATOR_THREADS host threads (all, if unset), and OCTAVO_EMULATOR_TIMEOUT seconds
+  // at most (600). Thread-safe.
   virtual void launch(const KernelInfo& kernel, const LaunchShape& shape,
                       std::span<const std::byte> parameters) = 0;
 };

@@ -1,4 +1,5 @@
-// Floating-point arithmetic in the rounding directions other than to nearest, by the host's own modes.
+// Floating-point arithmetic in the rounding directions other than to nearest, by the host's own
+// modes.
 #include <immintrin.h>
 
 #include <cmath>
@@ -32,11 +33,36 @@ T pinned(T value) {
   return value;
 }
 
-struct Add { template <typename T> static T apply(T a, T b, T) { return a + b; } };
-struct Mul { template <typename T> static T apply(T a, T b, T) { return a * b; } };
-struct Div { template <typename T> static T apply(T a, T b, T) { return a / b; } };
-struct Fma { template <typename T> static T apply(T a, T b, T c) { return std::fma(a, b, c); } };
-struct Sqrt { template <typename T> static T apply(T a, T, T) { return std::sqrt(a); } };
+struct Add {
+  template <typename T>
+  static T apply(T a, T b, T) {
+    return a + b;
+  }
+};
+struct Mul {
+  template <typename T>
+  static T apply(T a, T b, T) {
+    return a * b;
+  }
+};
+struct Div {
+  template <typename T>
+  static T apply(T a, T b, T) {
+    return a / b;
+  }
+};
+struct Fma {
+  template <typename T>
+  static T apply(T a, T b, T c) {
+    return std::fma(a, b, c);
+  }
+};
+struct Sqrt {
+  template <typename T>
+  static T apply(T a, T, T) {
+    return std::sqrt(a);
+  }
+};
 
 template <typename Operation, typename T>
 void rounded(T* d, const T* a, const T* b, const T* c, std::uint32_t rounding) {
@@ -58,11 +84,12 @@ void convert(To* d, const From* a, std::uint32_t rounding) {
 
 }  // namespace
 
-#define OCTAVO_ROUNDED(name, operation)                                                       \
-  Helper{"octavo_" name "_f32", reinterpret_cast<void*>(&rounded<operation, float>)},         \
-      Helper{"octavo_" name "_f64", reinterpret_cast<void*>(&rounded<operation, double>)}
+#define OCTAVO_ROUNDED(name, operation)                                                        \
+  Helper{"octavo_" name "_f32", reinterpret_cast<void*>(&rounded<operation, float>)}, Helper { \
+    "octavo_" name "_f64", reinterpret_cast<void*>(&rounded<operation, double>)                \
+  }
 #define OCTAVO_CONVERT(name, from, to) \
-  Helper{"octavo_cvt_" name, reinterpret_cast<void*>(&convert<from, to>)}
+  Helper { "octavo_cvt_" name, reinterpret_cast<void*>(&convert<from, to>) }
 
 std::span<const Helper> rounding_helpers() {
   static const Helper list[] = {OCTAVO_ROUNDED("add", Add),

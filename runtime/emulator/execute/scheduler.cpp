@@ -174,7 +174,8 @@ class Worker {
     warp.block = &block;
     warp.copies = &slot.copies;
     warp.state = WarpState::ready;
-    warp.context = context::make_fcontext(slot.stack + kStackBytes, kStackBytes - kGuardBytes, run_warp);
+    warp.context =
+        context::make_fcontext(slot.stack + kStackBytes, kStackBytes - kGuardBytes, run_warp);
   }
 
   // Every warp of every resident block gets a turn.
@@ -231,10 +232,10 @@ class Worker {
                            waits.empty() ? "" : ", ", warp->warpid, warp->barrier, barrier.threads,
                            barrier.expected, warp->line);
     }
-    return Fault(CUDA_ERROR_LAUNCH_FAILED,
-                 fmt::format("kernel {}: block ({},{},{}): barriers that can never complete: {}",
-                             launch_.info->name, block.index[0], block.index[1], block.index[2],
-                             waits));
+    return Fault(
+        CUDA_ERROR_LAUNCH_FAILED,
+        fmt::format("kernel {}: block ({},{},{}): barriers that can never complete: {}",
+                    launch_.info->name, block.index[0], block.index[1], block.index[2], waits));
   }
 
   // Takes in another block when those here only wait for one, and ends a launch that cannot end.
@@ -243,13 +244,15 @@ class Worker {
     if (!polling) {
       polling_rounds_ = 0;
       launch_.last_progress.store(time, std::memory_order_relaxed);
-    } else if (!resident_.empty() && ++polling_rounds_ > (resident_.size() > 1 ? 1 : kPollingRounds)) {
+    } else if (!resident_.empty() &&
+               ++polling_rounds_ > (resident_.size() > 1 ? 1 : kPollingRounds)) {
       polling_rounds_ = 0;
       if (!take_in() && time - launch_.last_progress.load() > kPollingLimit) {
         give_up("every warp only polls memory that no other will write");
       }
     }
-    if (time > launch_.deadline) give_up("the launch took longer than OCTAVO_EMULATOR_TIMEOUT seconds");
+    if (time > launch_.deadline)
+      give_up("the launch took longer than OCTAVO_EMULATOR_TIMEOUT seconds");
   }
 
   void give_up(const char* why) {
@@ -259,12 +262,12 @@ class Worker {
       if (warp->state == WarpState::ready && running == nullptr) running = warp;
     }
     const Block& block = resident_[0]->block;
-    launch_.record(block.number,
-                   Fault(CUDA_ERROR_LAUNCH_FAILED,
-                         fmt::format("kernel {}: block ({},{},{}), warp {}, near line {}: {}",
-                                     launch_.info->name, block.index[0], block.index[1],
-                                     block.index[2], running ? running->warpid : 0,
-                                     running ? running->line : 0, why)));
+    launch_.record(
+        block.number,
+        Fault(CUDA_ERROR_LAUNCH_FAILED,
+              fmt::format("kernel {}: block ({},{},{}), warp {}, near line {}: {}",
+                          launch_.info->name, block.index[0], block.index[1], block.index[2],
+                          running ? running->warpid : 0, running ? running->line : 0, why)));
     resident_.clear();
   }
 
@@ -290,6 +293,8 @@ void yield(Warp& warp) {
   warp.scheduler = back.fctx;
 }
 
+constexpr std::size_t kLongestQuote = 160;
+
 std::string_view ptx_line(std::string_view ptx, int line) {
   std::size_t begin = 0;
   for (int i = 1; i < line; ++i) {
@@ -297,11 +302,11 @@ std::string_view ptx_line(std::string_view ptx, int line) {
     if (begin == std::string_view::npos) return {};
     ++begin;
   }
-  std::string_view text = ptx.substr(begin, ptx.find_first_of("\n;", begin) - begin);
-  text = text.substr(0, text.find("//"));
+  std::string_view text = ptx.substr(begin, ptx.find('\n', begin) - begin);
+  text = text.substr(0, std::min(text.find("//"), kLongestQuote));
   const std::size_t first = text.find_first_not_of(" \t");
   if (first == std::string_view::npos) return {};
-  return text.substr(first, text.find_last_not_of(" \t\r") + 1 - first);
+  return text.substr(first, text.find_last_not_of(" \t\r;") + 1 - first);
 }
 
 void fault(Warp& warp, CUresult code, int lane, const char* format, ...) {

@@ -34,10 +34,10 @@ struct alignas(64) Warp {
   std::uint32_t mask_lanes[kLanes];  // ~0 for the lanes that run, 0 for the others
   std::uint32_t next[kLanes];        // the basic block that each lane waits for
   std::uint32_t tid[3][kLanes];
-  std::uint32_t mask;                // the lanes that run
-  std::uint32_t live;                // the lanes that have not exited
-  std::int32_t budget;               // back-edges left before the warp yields
-  std::int32_t line;                 // PTX line of the instruction under way
+  std::uint32_t mask;   // the lanes that run
+  std::uint32_t live;   // the lanes that have not exited
+  std::int32_t budget;  // back-edges left before the warp yields
+  std::int32_t line;    // PTX line of the instruction under way
   std::uint32_t ctaid[3], ntid[3], nctaid[3];
   std::uint32_t warpid, nwarpid, smid, nsmid;
   std::uint32_t dynamic_shared_bytes, total_shared_bytes;
@@ -55,13 +55,13 @@ struct alignas(64) Warp {
   bool advanced;  // since the last yield, it has written something
   std::byte* frame;
   std::byte* local;
-  std::uint32_t local_bytes;      // of a lane
+  std::uint32_t local_bytes;  // of a lane
   std::uint32_t parameter_bytes;
   Block* block;
-  Memory::Range ranges[4];        // the allocations last accessed, good in `generation`
+  Memory::Range ranges[4];  // the allocations last accessed, good in `generation`
   std::uint64_t generation;
-  std::uint32_t next_range;       // to be replaced
-  std::uint32_t barrier;          // that it waits for
+  std::uint32_t next_range;         // to be replaced
+  std::uint32_t barrier;            // that it waits for
   std::uint32_t barrier_result[4];  // of bar.red, by reduction
   std::uint32_t committed_groups[kLanes];
   std::vector<PendingCopy>* copies;
@@ -92,7 +92,8 @@ struct Helper {
   const char* name;
   void* function;
 };
-#define OCTAVO_HELPER(name) ::octavo::emulator::Helper{#name, reinterpret_cast<void*>(&name)}
+#define OCTAVO_HELPER(name) \
+  ::octavo::emulator::Helper { #name, reinterpret_cast<void*>(&name) }
 
 // Every function that compiled kernels may call, one list a file.
 std::vector<Helper> all_helpers();

@@ -1,4 +1,5 @@
-// Arithmetic whose opcode spans integers and floats: add, sub, mul, mad, fma, div, abs, neg, min, max.
+// Arithmetic whose opcode spans integers and floats: add, sub, mul, mad, fma, div, abs, neg, min,
+// max.
 #include <llvm/IR/Intrinsics.h>
 
 #include "lower/families.hpp"
@@ -31,7 +32,8 @@ Value* finish_float(Emitter& e, Value* value, Type type) {
 }
 
 // In a direction other than to nearest.
-Value* directed(Emitter& e, const char* operation, Type type, std::initializer_list<Value*> operands) {
+Value* directed(Emitter& e, const char* operation, Type type,
+                std::initializer_list<Value*> operands) {
   std::vector<Value*> values;
   for (Value* value : operands) values.push_back(e.as_bits(value));
   while (values.size() < 3) values.push_back(values[0]);
@@ -52,7 +54,9 @@ void lower_float(Emitter& e, Operation operation, Type type) {
   Value* result = nullptr;
   if (rounding_of(e.instruction()) != 0) {
     if (operation == Operation::sub) b = ir.CreateFNeg(b);
-    const char* name = operation == Operation::mul ? "mul" : operation == Operation::div ? "div" : "add";
+    const char* name = operation == Operation::mul   ? "mul"
+                       : operation == Operation::div ? "div"
+                                                     : "add";
     result = directed(e, name, type, {a, b});
   } else if (operation == Operation::add) {
     result = ir.CreateFAdd(a, b);
@@ -66,7 +70,8 @@ void lower_float(Emitter& e, Operation operation, Type type) {
   e.write(0u, finish_float(e, result, type));
 }
 
-// --- f16 and bf16, by way of f32: for add, sub and mul of f16 and add and sub of bf16, rounding twice
+// --- f16 and bf16, by way of f32: for add, sub and mul of f16 and add and sub of bf16, rounding
+// twice
 // --- is rounding once, because f32 has more than twice their digits and two.
 
 Value* flush_half(Emitter& e, Value* f32, Type type) {
@@ -90,7 +95,8 @@ void finish_half(Emitter& e, Value* f32, Type type) {
     Value* zero = llvm::Constant::getNullValue(f32->getType());
     f32 = ir.CreateSelect(ir.CreateFCmpOLE(f32, zero), zero, f32);
   }
-  if (e.instruction().has("ftz")) f32 = flush_half(e, widen_half(e, narrow_half(e, f32, type), type), type);
+  if (e.instruction().has("ftz"))
+    f32 = flush_half(e, widen_half(e, narrow_half(e, f32, type), type), type);
   e.write(0u, narrow_half(e, f32, type));
 }
 
@@ -117,7 +123,8 @@ Value* add_to_odd(Emitter& e, Value* x, Value* y) {
 Value* fma_bf16(Emitter& e, Type type, Value* a, Value* b, Value* c) {
   const unsigned bits = bits_of(type);
   Value* result = e.room(bits);
-  e.call("octavo_fma_bf16", {result, e.spill(a), e.spill(b), e.spill(c), e.number(is_packed(type) ? 64 : 32)});
+  e.call("octavo_fma_bf16",
+         {result, e.spill(a), e.spill(b), e.spill(c), e.number(is_packed(type) ? 64 : 32)});
   return e.fetch(result, bits);
 }
 
@@ -132,13 +139,16 @@ void lower_half(Emitter& e, Operation operation, Type type) {
   if (is_bf16(type) && operation == Operation::mul) {
     const unsigned bits = bits_of(type);
     Value* minus_zero = e.splat(is_packed(type) ? 0x80008000u : 0x8000u, bits);
-    return finish_bf16(e, fma_bf16(e, type, e.source(1, bits), e.source(2, bits), minus_zero), type);
+    return finish_bf16(e, fma_bf16(e, type, e.source(1, bits), e.source(2, bits), minus_zero),
+                       type);
   }
   Value* a = read_half(e, 1, type);
   Value* b = read_half(e, 2, type);
-  finish_half(e, operation == Operation::add   ? ir.CreateFAdd(a, b)
-                 : operation == Operation::sub ? ir.CreateFSub(a, b)
-                                               : ir.CreateFMul(a, b), type);
+  finish_half(e,
+              operation == Operation::add   ? ir.CreateFAdd(a, b)
+              : operation == Operation::sub ? ir.CreateFSub(a, b)
+                                            : ir.CreateFMul(a, b),
+              type);
 }
 
 // --- integers
@@ -155,7 +165,8 @@ void lower_integer_add(Emitter& e, Type type, bool subtract) {
   Value* b = e.source(2, bits_of(type));
   Value* result = subtract ? ir.CreateSub(a, b) : ir.CreateAdd(a, b);
   if (e.instruction().has("cc")) {
-    e.write_register(kCarry, e.predicate(subtract ? ir.CreateICmpULT(a, b) : ir.CreateICmpULT(result, a)));
+    e.write_register(kCarry,
+                     e.predicate(subtract ? ir.CreateICmpULT(a, b) : ir.CreateICmpULT(result, a)));
   }
   e.write(0u, result);
 }
@@ -171,13 +182,17 @@ Value* product(Emitter& e, Type type) {
     reject(e.instruction(), "needs .lo, .hi or .wide");
   }
   if (bits == 64) {
-    if (e.instruction().has("wide")) reject(e.instruction(), "there is no .wide product of 64 bits");
+    if (e.instruction().has("wide"))
+      reject(e.instruction(), "there is no .wide product of 64 bits");
     Value* result = e.room(64);
-    e.call(is_signed(type) ? "octavo_mulhi_s64" : "octavo_mulhi_u64", {result, e.spill(a), e.spill(b)});
+    e.call(is_signed(type) ? "octavo_mulhi_s64" : "octavo_mulhi_u64",
+           {result, e.spill(a), e.spill(b)});
     return e.fetch(result, 64);
   }
   auto* wide = e.lanes(2 * bits);
-  const auto extend = [&](Value* v) { return is_signed(type) ? ir.CreateSExt(v, wide) : ir.CreateZExt(v, wide); };
+  const auto extend = [&](Value* v) {
+    return is_signed(type) ? ir.CreateSExt(v, wide) : ir.CreateZExt(v, wide);
+  };
   Value* result = ir.CreateMul(extend(a), extend(b));
   if (e.instruction().has("wide")) return result;
   return ir.CreateTrunc(ir.CreateLShr(result, e.splat(bits, 2 * bits)), e.lanes(bits));
@@ -211,7 +226,8 @@ void lower_fma(Emitter& e, const Step&) {
   const Type type = type_of(e);
   if (is_bf16(type)) {
     const unsigned bits = bits_of(type);
-    return finish_bf16(e, fma_bf16(e, type, e.source(1, bits), e.source(2, bits), e.source(3, bits)), type);
+    return finish_bf16(
+        e, fma_bf16(e, type, e.source(1, bits), e.source(2, bits), e.source(3, bits)), type);
   }
   if (is_half(type)) {
     // The product of two f16 is exact in f32.
@@ -253,8 +269,10 @@ void divide_integers(Emitter& e, Type type, const char* operation) {
   Value* b = extend(e.source(2, bits));
   Value* result = e.room(wide);
   e.mark_line();
-  const std::string suffix = std::string(is_signed(type) ? "_s" : "_u") + (wide == 32 ? "32" : "64");
-  e.call(std::string("octavo_") + operation + suffix, {e.warp(), e.mask(), result, e.spill(a), e.spill(b)});
+  const std::string suffix =
+      std::string(is_signed(type) ? "_s" : "_u") + (wide == 32 ? "32" : "64");
+  e.call(std::string("octavo_") + operation + suffix,
+         {e.warp(), e.mask(), result, e.spill(a), e.spill(b)});
   e.write(0u, ir.CreateTrunc(e.fetch(result, wide), e.lanes(bits)));
 }
 
@@ -294,14 +312,16 @@ void lower_abs(Emitter& e, const Step&) {
   const Type type = type_of(e);
   if (!is_float(type) && !is_packed(type)) {
     Value* value = e.source(1, bits_of(type));
-    return e.write(0u, e.ir().CreateBinaryIntrinsic(llvm::Intrinsic::abs, value, e.ir().getFalse()));
+    return e.write(0u,
+                   e.ir().CreateBinaryIntrinsic(llvm::Intrinsic::abs, value, e.ir().getFalse()));
   }
   e.write(0u, e.ir().CreateAnd(flushed_bits(e, 1, type), e.splat(~sign_bits(type), bits_of(type))));
 }
 
 void lower_neg(Emitter& e, const Step&) {
   const Type type = type_of(e);
-  if (!is_float(type) && !is_packed(type)) return e.write(0u, e.ir().CreateNeg(e.source(1, bits_of(type))));
+  if (!is_float(type) && !is_packed(type))
+    return e.write(0u, e.ir().CreateNeg(e.source(1, bits_of(type))));
   e.write(0u, e.ir().CreateXor(flushed_bits(e, 1, type), e.splat(sign_bits(type), bits_of(type))));
 }
 
@@ -316,7 +336,8 @@ Value* pick(Emitter& e, Value* a, Value* b, bool least) {
   Value* magnitude = least ? minimum(e, x, y, nan) : maximum(e, x, y, nan);
   auto* bits = like(a, ir.getIntNTy(a->getType()->getScalarSizeInBits()));
   Value* signs = ir.CreateXor(ir.CreateBitCast(a, bits), ir.CreateBitCast(b, bits));
-  return ir.CreateBinaryIntrinsic(llvm::Intrinsic::copysign, magnitude, ir.CreateBitCast(signs, a->getType()));
+  return ir.CreateBinaryIntrinsic(llvm::Intrinsic::copysign, magnitude,
+                                  ir.CreateBitCast(signs, a->getType()));
 }
 
 void lower_extremum(Emitter& e, bool least) {
@@ -335,7 +356,8 @@ void lower_extremum(Emitter& e, bool least) {
   if (three) reject(e.instruction(), "has too many operands");
   const auto id = is_signed(type) ? (least ? llvm::Intrinsic::smin : llvm::Intrinsic::smax)
                                   : (least ? llvm::Intrinsic::umin : llvm::Intrinsic::umax);
-  Value* value = e.ir().CreateBinaryIntrinsic(id, e.source(1, bits_of(type)), e.source(2, bits_of(type)));
+  Value* value =
+      e.ir().CreateBinaryIntrinsic(id, e.source(1, bits_of(type)), e.source(2, bits_of(type)));
   if (e.instruction().has("relu")) {
     value = e.ir().CreateBinaryIntrinsic(llvm::Intrinsic::smax, value, e.splat(0, bits_of(type)));
   }

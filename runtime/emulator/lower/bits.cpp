@@ -42,9 +42,15 @@ Value* amount(Emitter& e, std::size_t i, unsigned bits) {
 
 }  // namespace
 
-void lower_and(Emitter& e, const Step&) { e.write(0u, e.ir().CreateAnd(logic_operand(e, 1), logic_operand(e, 2))); }
-void lower_or(Emitter& e, const Step&) { e.write(0u, e.ir().CreateOr(logic_operand(e, 1), logic_operand(e, 2))); }
-void lower_xor(Emitter& e, const Step&) { e.write(0u, e.ir().CreateXor(logic_operand(e, 1), logic_operand(e, 2))); }
+void lower_and(Emitter& e, const Step&) {
+  e.write(0u, e.ir().CreateAnd(logic_operand(e, 1), logic_operand(e, 2)));
+}
+void lower_or(Emitter& e, const Step&) {
+  e.write(0u, e.ir().CreateOr(logic_operand(e, 1), logic_operand(e, 2)));
+}
+void lower_xor(Emitter& e, const Step&) {
+  e.write(0u, e.ir().CreateXor(logic_operand(e, 1), logic_operand(e, 2)));
+}
 void lower_not(Emitter& e, const Step&) { e.write(0u, e.ir().CreateNot(logic_operand(e, 1))); }
 
 void lower_cnot(Emitter& e, const Step&) {
@@ -57,11 +63,13 @@ void lower_lop3(Emitter& e, const Step&) {
   auto& ir = e.ir();
   const std::size_t first = e.instruction().pair ? 2 : 1;
   std::uint64_t table = 0;
-  if (!constant(e, first + 3, table) || table > 255) reject(e.instruction(), "the look-up table must be 0 to 255");
+  if (!constant(e, first + 3, table) || table > 255)
+    reject(e.instruction(), "the look-up table must be 0 to 255");
   Value* a = e.source(first, 32);
   Value* b = e.source(first + 1, 32);
   Value* c = e.source(first + 2, 32);
-  // f(a,b,c) is a chain of choices: c picks between two bits of the table, b between two such, then a.
+  // f(a,b,c) is a chain of choices: c picks between two bits of the table, b between two such, then
+  // a.
   const auto choose = [&](Value* selector, Value* if_set, Value* otherwise) {
     return if_set == otherwise ? if_set
                                : ir.CreateOr(ir.CreateAnd(selector, if_set),
@@ -69,10 +77,14 @@ void lower_lop3(Emitter& e, const Step&) {
   };
   const auto by_c = [&](unsigned pair) -> Value* {
     switch (table >> (2 * pair) & 3) {
-      case 0: return e.splat(0, 32);
-      case 1: return ir.CreateNot(c);
-      case 2: return c;
-      default: return e.splat(~0ull, 32);
+      case 0:
+        return e.splat(0, 32);
+      case 1:
+        return ir.CreateNot(c);
+      case 2:
+        return c;
+      default:
+        return e.splat(~0ull, 32);
     }
   };
   Value* without_a = choose(b, by_c(1), by_c(0));
@@ -81,7 +93,8 @@ void lower_lop3(Emitter& e, const Step&) {
   if (e.instruction().pair) {
     Value* nonzero = e.predicate(ir.CreateICmpNE(result, e.splat(0, 32)));
     Value* other = e.source_predicate(e.instruction().operands.back());
-    e.write(1, e.instruction().has("and") ? ir.CreateAnd(nonzero, other) : ir.CreateOr(nonzero, other));
+    e.write(
+        1, e.instruction().has("and") ? ir.CreateAnd(nonzero, other) : ir.CreateOr(nonzero, other));
   }
   e.write(0u, result);
 }
@@ -115,18 +128,22 @@ void lower_shf(Emitter& e, const Step&) {
   Value* low = ir.CreateZExt(e.source(1, 32), e.lanes(64));
   Value* high = ir.CreateZExt(e.source(2, 32), e.lanes(64));
   Value* count = e.source(3, 32);
-  count = e.instruction().has("wrap") ? ir.CreateAnd(count, e.splat(31, 32))
-                                      : ir.CreateBinaryIntrinsic(llvm::Intrinsic::umin, count, e.splat(32, 32));
+  count = e.instruction().has("wrap")
+              ? ir.CreateAnd(count, e.splat(31, 32))
+              : ir.CreateBinaryIntrinsic(llvm::Intrinsic::umin, count, e.splat(32, 32));
   count = ir.CreateZExt(count, e.lanes(64));
   Value* both = ir.CreateOr(low, ir.CreateShl(high, e.splat(32, 64)));
-  Value* result = e.instruction().has("l") ? ir.CreateLShr(ir.CreateShl(both, count), e.splat(32, 64))
-                                           : ir.CreateLShr(both, count);
+  Value* result = e.instruction().has("l")
+                      ? ir.CreateLShr(ir.CreateShl(both, count), e.splat(32, 64))
+                      : ir.CreateLShr(both, count);
   e.write(0u, ir.CreateTrunc(result, e.lanes(32)));
 }
 
 namespace {
 
-void write_count(Emitter& e, Value* count) { e.write(0u, e.ir().CreateZExtOrTrunc(count, e.lanes(32))); }
+void write_count(Emitter& e, Value* count) {
+  e.write(0u, e.ir().CreateZExtOrTrunc(count, e.lanes(32)));
+}
 
 }  // namespace
 
@@ -135,16 +152,19 @@ void lower_popc(Emitter& e, const Step&) {
 }
 
 void lower_clz(Emitter& e, const Step&) {
-  write_count(e, e.ir().CreateBinaryIntrinsic(llvm::Intrinsic::ctlz, e.source(1, width(e)), e.ir().getFalse()));
+  write_count(e, e.ir().CreateBinaryIntrinsic(llvm::Intrinsic::ctlz, e.source(1, width(e)),
+                                              e.ir().getFalse()));
 }
 
 void lower_bfind(Emitter& e, const Step&) {
   auto& ir = e.ir();
   const unsigned bits = width(e);
   Value* a = e.source(1, bits);
-  if (is_signed(e.instruction().type())) a = ir.CreateXor(a, ir.CreateAShr(a, e.splat(bits - 1, bits)));
+  if (is_signed(e.instruction().type()))
+    a = ir.CreateXor(a, ir.CreateAShr(a, e.splat(bits - 1, bits)));
   Value* zeros = ir.CreateBinaryIntrinsic(llvm::Intrinsic::ctlz, a, ir.getFalse());
-  Value* found = e.instruction().has("shiftamt") ? zeros : ir.CreateSub(e.splat(bits - 1, bits), zeros);
+  Value* found =
+      e.instruction().has("shiftamt") ? zeros : ir.CreateSub(e.splat(bits - 1, bits), zeros);
   Value* none = ir.CreateICmpEQ(a, e.splat(0, bits));
   write_count(e, ir.CreateSelect(none, e.splat(~0ull, bits), found));
 }
@@ -159,14 +179,16 @@ void lower_bfe(Emitter& e, const Step&) {
   const bool extend = is_signed(e.instruction().type());
   Value* a = e.source(1, bits);
   std::uint64_t position = 0, length = 0;
-  if (constant(e, 2, position) && constant(e, 3, length) && length != 0 && position + length <= bits) {
+  if (constant(e, 2, position) && constant(e, 3, length) && length != 0 &&
+      position + length <= bits) {
     Value* top = ir.CreateShl(a, e.splat(bits - position - length, bits));
     Value* down = e.splat(bits - length, bits);
     return e.write(0u, extend ? ir.CreateAShr(top, down) : ir.CreateLShr(top, down));
   }
   Value* result = e.room(bits);
   e.call(bits == 32 ? "octavo_bfe_32" : "octavo_bfe_64",
-         {result, e.spill(a), e.spill(e.source(2, 32)), e.spill(e.source(3, 32)), e.number(extend ? 1 : 0)});
+         {result, e.spill(a), e.spill(e.source(2, 32)), e.spill(e.source(3, 32)),
+          e.number(extend ? 1 : 0)});
   e.write(0u, e.fetch(result, bits));
 }
 
@@ -176,7 +198,8 @@ void lower_bfi(Emitter& e, const Step&) {
   Value* a = e.source(1, bits);
   Value* b = e.source(2, bits);
   std::uint64_t position = 0, length = 0;
-  if (constant(e, 3, position) && constant(e, 4, length) && length != 0 && position + length <= bits) {
+  if (constant(e, 3, position) && constant(e, 4, length) && length != 0 &&
+      position + length <= bits) {
     const std::uint64_t ones = length == 64 ? ~0ull : (1ull << length) - 1;
     Value* field = e.splat(ones << position, bits);
     Value* moved = ir.CreateAnd(ir.CreateShl(a, e.splat(position, bits)), field);
@@ -193,8 +216,9 @@ void lower_bmsk(Emitter& e, const Step&) {
   auto& ir = e.ir();
   const auto count = [&](std::size_t i) {
     Value* value = e.source(i, 32);
-    value = e.instruction().has("wrap") ? ir.CreateAnd(value, e.splat(31, 32))
-                                        : ir.CreateBinaryIntrinsic(llvm::Intrinsic::umin, value, e.splat(32, 32));
+    value = e.instruction().has("wrap")
+                ? ir.CreateAnd(value, e.splat(31, 32))
+                : ir.CreateBinaryIntrinsic(llvm::Intrinsic::umin, value, e.splat(32, 32));
     return ir.CreateZExt(value, e.lanes(64));
   };
   Value* ones = ir.CreateSub(ir.CreateShl(e.splat(1, 64), count(2)), e.splat(1, 64));
@@ -203,7 +227,8 @@ void lower_bmsk(Emitter& e, const Step&) {
 
 void lower_fns(Emitter& e, const Step&) {
   Value* result = e.room(32);
-  e.call("octavo_fns", {result, e.spill(e.source(1, 32)), e.spill(e.source(2, 32)), e.spill(e.source(3, 32))});
+  e.call("octavo_fns",
+         {result, e.spill(e.source(1, 32)), e.spill(e.source(2, 32)), e.spill(e.source(3, 32))});
   e.write(0u, e.fetch(result, 32));
 }
 
@@ -224,7 +249,8 @@ void lower_prmt(Emitter& e, const Step&) {
       const auto pick = static_cast<unsigned>(selector >> (4 * (i % 4)) & 7);
       order.push_back(static_cast<int>(i / 4 * 4 + pick % 4 + (pick < 4 ? 0 : 4 * kLanes)));
     }
-    Value* mixed = ir.CreateShuffleVector(ir.CreateBitCast(a, bytes), ir.CreateBitCast(b, bytes), order);
+    Value* mixed =
+        ir.CreateShuffleVector(ir.CreateBitCast(a, bytes), ir.CreateBitCast(b, bytes), order);
     return e.write(0u, ir.CreateBitCast(mixed, e.lanes(32)));
   }
   Value* result = e.room(32);

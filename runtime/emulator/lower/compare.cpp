@@ -76,7 +76,8 @@ void lower_setp(Emitter& e, const Step&) {
   const Type type = e.instruction().type();
   if (type == Type::none) reject(e.instruction(), "has no type");
   const std::size_t first = e.instruction().pair ? 2 : 1;
-  Value* condition = ir.CreateCmp(comparison(e, type), comparand(e, first, type), comparand(e, first + 1, type));
+  Value* condition =
+      ir.CreateCmp(comparison(e, type), comparand(e, first, type), comparand(e, first + 1, type));
   if (is_packed(type)) {
     if (!e.instruction().pair) reject(e.instruction(), "needs two destinations");
     for (int half = 0; half < 2; ++half) {
@@ -97,7 +98,8 @@ void lower_set(Emitter& e, const Step&) {
   auto& ir = e.ir();
   const Type to = e.instruction().type(0), type = e.instruction().type(1);
   if (type == Type::none) reject(e.instruction(), "needs two types");
-  Value* condition = ir.CreateCmp(comparison(e, type), comparand(e, 1, type), comparand(e, 2, type));
+  Value* condition =
+      ir.CreateCmp(comparison(e, type), comparand(e, 1, type), comparand(e, 2, type));
   Value* result = joined(e, e.predicate(condition), 3);
   const unsigned bits = bits_of(to);
   const std::uint64_t one = to == Type::f32    ? 0x3F800000

@@ -57,8 +57,9 @@ void optimise(llvm::Module& module, llvm::TargetMachine& machine) {
 }
 
 void add_summary(llvm::Module& module, const KernelSummary& summary) {
-  const std::uint32_t words[] = {summary.frame_bytes, summary.local_bytes, summary.static_shared_bytes,
-                                 summary.dynamic_offset, summary.registers};
+  const std::uint32_t words[] = {summary.frame_bytes, summary.local_bytes,
+                                 summary.static_shared_bytes, summary.dynamic_offset,
+                                 summary.registers};
   auto* data = llvm::ConstantDataArray::get(module.getContext(), words);
   new llvm::GlobalVariable(module, data->getType(), true, llvm::GlobalValue::ExternalLinkage, data,
                            "octavo_summary");
@@ -79,12 +80,15 @@ std::string emit_object(llvm::Module& module, llvm::TargetMachine& machine) {
 
 std::string host_name() {
   const auto target = host_target();
-  return target.getTargetTriple().str() + " " + target.getCPU() + " " + target.getFeatures().getString();
+  return target.getTargetTriple().str() + " " + target.getCPU() + " " +
+         target.getFeatures().getString();
 }
 
-std::string compile_kernel(const ptx::Module& module, const ptx::Function& kernel, int compute_capability) {
+std::string compile_kernel(const ptx::Module& module, const ptx::Function& kernel,
+                           int compute_capability) {
   Graph graph = build_graph(module, kernel);
   assign_slots(graph);
+  find_convergence(graph);
   auto machine = llvm::cantFail(host_target().createTargetMachine());
   llvm::LLVMContext context;
   llvm::Module code(kernel.name, context);
@@ -92,8 +96,10 @@ std::string compile_kernel(const ptx::Module& module, const ptx::Function& kerne
   code.setTargetTriple(machine->getTargetTriple().str());
   Emitter emitter(code, graph, compute_capability);
   emitter.emit("octavo_kernel");
-  add_summary(code, {emitter.frame_bytes(), graph.local_bytes, graph.static_shared_bytes, graph.dynamic_offset,
-                     std::min<std::uint32_t>(std::max<std::uint32_t>(graph.live_registers, 16), 255)});
+  add_summary(
+      code,
+      {emitter.frame_bytes(), graph.local_bytes, graph.static_shared_bytes, graph.dynamic_offset,
+       std::min<std::uint32_t>(std::max<std::uint32_t>(graph.live_registers, 16), 255)});
   std::string problem;
   llvm::raw_string_ostream report(problem);
   if (llvm::verifyModule(code, &report)) {

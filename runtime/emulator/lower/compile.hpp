@@ -18,7 +18,8 @@ struct KernelSummary {
 std::string host_name();
 
 // The kernel as a relocatable object. Throws Fault for an instruction that cannot be lowered.
-std::string compile_kernel(const ptx::Module& module, const ptx::Function& kernel, int compute_capability);
+std::string compile_kernel(const ptx::Module& module, const ptx::Function& kernel,
+                           int compute_capability);
 
 // An object linked into this process.
 class LoadedKernel {

@@ -3,8 +3,8 @@
 
 #include <algorithm>
 
-#include "lower/families.hpp"
 #include "lower/emitter.hpp"
+#include "lower/families.hpp"
 
 namespace octavo::emulator::lower {
 namespace {
@@ -16,31 +16,34 @@ using ptx::Operand;
 Value* table(Emitter& e, const std::vector<std::uint32_t>& values) {
   auto& ir = e.ir();
   auto* data = llvm::ConstantDataArray::get(ir.getContext(), values);
-  auto* variable = new llvm::GlobalVariable(*ir.GetInsertBlock()->getModule(), data->getType(), true,
-                                            llvm::GlobalValue::PrivateLinkage, data, "targets");
+  auto* variable =
+      new llvm::GlobalVariable(*ir.GetInsertBlock()->getModule(), data->getType(), true,
+                               llvm::GlobalValue::PrivateLinkage, data, "targets");
   return variable;
 }
 
 void copy_argument(Emitter& e, const Place* to, const Place* from) {
-  if (to == nullptr || from == nullptr || to->kind != Place::Kind::local || from->kind != Place::Kind::local ||
-      to->bytes != from->bytes) {
+  if (to == nullptr || from == nullptr || to->kind != Place::Kind::local ||
+      from->kind != Place::Kind::local || to->bytes != from->bytes) {
     reject(e.instruction(), "an argument does not match its parameter");
   }
-  e.call("octavo_copy_local",
-         {e.warp(), e.mask(), e.number(static_cast<std::uint32_t>(to->offset)),
-          e.number(static_cast<std::uint32_t>(from->offset)), e.number(static_cast<std::uint32_t>(to->bytes))});
+  e.call("octavo_copy_local", {e.warp(), e.mask(), e.number(static_cast<std::uint32_t>(to->offset)),
+                               e.number(static_cast<std::uint32_t>(from->offset)),
+                               e.number(static_cast<std::uint32_t>(to->bytes))});
 }
 
 // The i-th argument of a call to the device's runtime.
 Value* argument(Emitter& e, std::size_t i, unsigned bits) {
   const auto& names = e.instruction().call_arguments;
-  const Place* place = i < names.size() ? e.graph().find_place(e.step().function, names[i]) : nullptr;
+  const Place* place =
+      i < names.size() ? e.graph().find_place(e.step().function, names[i]) : nullptr;
   if (place == nullptr || place->kind != Place::Kind::local || place->bytes != bits / 8) {
     reject(e.instruction(), "an argument does not match its parameter");
   }
   Value* result = e.room(bits);
   e.call(bits == 64 ? "octavo_load_local_8" : "octavo_load_local_4",
-         {e.warp(), e.mask(), e.spill(e.splat(place->offset, 64)), e.number64(0), result, e.number(1), e.number(0)});
+         {e.warp(), e.mask(), e.spill(e.splat(place->offset, 64)), e.number64(0), result,
+          e.number(1), e.number(0)});
   return result;
 }
 
@@ -52,13 +55,13 @@ void call_printf(Emitter& e) {
   if (place == nullptr || place->kind != Place::Kind::local || place->bytes != 4) {
     reject(e.instruction(), "printf's result has 4 bytes");
   }
-  e.call("octavo_store_local_4", {e.warp(), e.mask(), e.spill(e.splat(place->offset, 64)), e.number64(0), result,
-                                  e.number(1)});
+  e.call("octavo_store_local_4", {e.warp(), e.mask(), e.spill(e.splat(place->offset, 64)),
+                                  e.number64(0), result, e.number(1)});
 }
 
 void call_assert(Emitter& e) {
-  e.call("octavo_assert", {e.warp(), e.mask(), argument(e, 0, 64), argument(e, 1, 64), argument(e, 2, 32),
-                           argument(e, 3, 64)});
+  e.call("octavo_assert", {e.warp(), e.mask(), argument(e, 0, 64), argument(e, 1, 64),
+                           argument(e, 2, 32), argument(e, 3, 64)});
 }
 
 void exit_lanes(Emitter& e) {
@@ -113,7 +116,9 @@ void lower_call(Emitter& e, const Step& step) {
 void lower_call_result(Emitter& e, const Step& step) {
   const auto& instruction = e.instruction();
   const auto& functions = e.graph().functions;
-  const auto is_callee = [&](const ptx::Function* function) { return function->name == instruction.callee; };
+  const auto is_callee = [&](const ptx::Function* function) {
+    return function->name == instruction.callee;
+  };
   const auto callee = static_cast<std::uint32_t>(
       std::find_if(functions.begin(), functions.end(), is_callee) - functions.begin());
   for (std::size_t i = 0; i < instruction.call_results.size(); ++i) {
@@ -152,8 +157,8 @@ Value* thread_count(Emitter& e, std::size_t i, bool given) {
 
 void lower_bar_sync(Emitter& e, const Step&) {
   e.mark_line();
-  e.call("octavo_barrier_sync",
-         {e.warp(), e.spill(e.source(0u, 32)), thread_count(e, 1, e.instruction().operands.size() == 2)});
+  e.call("octavo_barrier_sync", {e.warp(), e.spill(e.source(0u, 32)),
+                                 thread_count(e, 1, e.instruction().operands.size() == 2)});
 }
 
 void lower_bar_arrive(Emitter& e, const Step&) {
@@ -163,12 +168,15 @@ void lower_bar_arrive(Emitter& e, const Step&) {
 
 void lower_bar_red(Emitter& e, const Step&) {
   const auto& operands = e.instruction().operands;
-  const std::uint32_t reduction = e.instruction().has("popc") ? 1 : e.instruction().has("and") ? 2 : 3;
+  const std::uint32_t reduction = e.instruction().has("popc")  ? 1
+                                  : e.instruction().has("and") ? 2
+                                                               : 3;
   Value* predicate = e.ballot(e.source_predicate(operands.back()));
   e.mark_line();
-  Value* result = e.call("octavo_barrier_reduce", e.ir().getInt32Ty(),
-                         {e.warp(), e.spill(e.source(1, 32)), thread_count(e, 2, operands.size() == 4), predicate,
-                          e.number(reduction)});
+  Value* result =
+      e.call("octavo_barrier_reduce", e.ir().getInt32Ty(),
+             {e.warp(), e.spill(e.source(1, 32)), thread_count(e, 2, operands.size() == 4),
+              predicate, e.number(reduction)});
   e.write(0u, e.splat(result));
 }
 

@@ -10,9 +10,7 @@ namespace {
 using llvm::Value;
 using ptx::Type;
 
-bool is_integer(Type type) {
-  return type >= Type::u8 && type <= Type::s64;
-}
+bool is_integer(Type type) { return type >= Type::u8 && type <= Type::s64; }
 
 Value* relu_flag(Emitter& e) { return e.number(e.instruction().has("relu") ? 1 : 0); }
 
@@ -21,13 +19,16 @@ Value* clamp(Emitter& e, Value* value, Type from, Type to) {
   auto& ir = e.ir();
   const unsigned bits = value->getType()->getScalarSizeInBits(), to_bits = bits_of(to);
   const auto id_min = is_signed(from) ? llvm::Intrinsic::smin : llvm::Intrinsic::umin;
-  const std::uint64_t highest = is_signed(to) ? (std::uint64_t{1} << (to_bits - 1)) - 1
-                                : to_bits == 64 ? ~0ull : (std::uint64_t{1} << to_bits) - 1;
+  const std::uint64_t highest = is_signed(to)   ? (std::uint64_t{1} << (to_bits - 1)) - 1
+                                : to_bits == 64 ? ~0ull
+                                                : (std::uint64_t{1} << to_bits) - 1;
   const std::uint64_t largest = is_signed(from) ? (std::uint64_t{1} << (bits - 1)) - 1
-                                : bits == 64 ? ~0ull : (std::uint64_t{1} << bits) - 1;
+                                : bits == 64    ? ~0ull
+                                                : (std::uint64_t{1} << bits) - 1;
   if (highest < largest) value = ir.CreateBinaryIntrinsic(id_min, value, e.splat(highest, bits));
   if (!is_signed(from)) return value;
-  if (!is_signed(to)) return ir.CreateBinaryIntrinsic(llvm::Intrinsic::smax, value, e.splat(0, bits));
+  if (!is_signed(to))
+    return ir.CreateBinaryIntrinsic(llvm::Intrinsic::smax, value, e.splat(0, bits));
   if (to_bits >= bits) return value;
   const std::uint64_t lowest = ~std::uint64_t{0} << (to_bits - 1);
   return ir.CreateBinaryIntrinsic(llvm::Intrinsic::smax, value, e.splat(lowest, bits));
@@ -42,7 +43,8 @@ void integer_to_integer(Emitter& e, Type to, Type from) {
   e.write(0u, result, is_signed(to));
 }
 
-Value* converted(Emitter& e, const char* function, Value* value, unsigned to_bits, std::uint32_t rounding) {
+Value* converted(Emitter& e, const char* function, Value* value, unsigned to_bits,
+                 std::uint32_t rounding) {
   Value* result = e.room(to_bits);
   e.call(function, {result, e.spill(e.as_bits(value)), e.number(rounding)});
   return e.fetch(result, to_bits);
@@ -54,16 +56,20 @@ Value* integer_to_float(Emitter& e, Value* value, Type from, Type to) {
   const unsigned bits = bits_of(from);
   const std::uint32_t rounding = rounding_of(e.instruction());
   if (bits == 64) {
-    const char* function = to == Type::f64 ? (is_signed(from) ? "octavo_cvt_f64_s64" : "octavo_cvt_f64_u64")
-                                           : (is_signed(from) ? "octavo_cvt_f32_s64" : "octavo_cvt_f32_u64");
+    const char* function = to == Type::f64
+                               ? (is_signed(from) ? "octavo_cvt_f64_s64" : "octavo_cvt_f64_u64")
+                               : (is_signed(from) ? "octavo_cvt_f32_s64" : "octavo_cvt_f32_u64");
     return e.as_float(converted(e, function, value, bits_of(to), rounding), to);
   }
-  Value* wide = is_signed(from) ? ir.CreateSExt(value, e.lanes(32)) : ir.CreateZExt(value, e.lanes(32));
+  Value* wide =
+      is_signed(from) ? ir.CreateSExt(value, e.lanes(32)) : ir.CreateZExt(value, e.lanes(32));
   if (to == Type::f32 && bits == 32 && rounding != 0) {
-    return e.as_float(converted(e, is_signed(from) ? "octavo_cvt_f32_s32" : "octavo_cvt_f32_u32", wide, 32,
-                                rounding), to);
+    return e.as_float(converted(e, is_signed(from) ? "octavo_cvt_f32_s32" : "octavo_cvt_f32_u32",
+                                wide, 32, rounding),
+                      to);
   }
-  return is_signed(from) || bits < 32 ? ir.CreateSIToFP(wide, e.floats(to)) : ir.CreateUIToFP(wide, e.floats(to));
+  return is_signed(from) || bits < 32 ? ir.CreateSIToFP(wide, e.floats(to))
+                                      : ir.CreateUIToFP(wide, e.floats(to));
 }
 
 Value* to_half(Emitter& e, Value* f64, Type to, std::uint32_t rounding) {
@@ -74,8 +80,10 @@ void from_integer(Emitter& e, Type to, Type from) {
   Value* value = e.source(1, bits_of(from), true);
   if (is_half(to)) {
     // An integer of 32 bits or fewer is exact in f64; one of 64 is rounded to odd there by hand.
-    if (bits_of(from) == 64) refuse(e.instruction(), "64-bit integers to 16-bit floats are not supported");
-    return e.write(0u, to_half(e, integer_to_float(e, value, from, Type::f64), to, rounding_of(e.instruction())));
+    if (bits_of(from) == 64)
+      refuse(e.instruction(), "64-bit integers to 16-bit floats are not supported");
+    return e.write(0u, to_half(e, integer_to_float(e, value, from, Type::f64), to,
+                               rounding_of(e.instruction())));
   }
   Value* result = integer_to_float(e, value, from, to);
   if (e.instruction().has("sat")) result = saturate_to_one(e, result);
@@ -109,7 +117,8 @@ void float_to_integer(Emitter& e, Type to, Type from) {
   const unsigned bits = bits_of(to);
   if (bits == 64) {
     Value* wide = from == Type::f64 ? value : ir.CreateFPExt(value, e.floats(Type::f64));
-    return e.write(0u, converted(e, is_signed(to) ? "octavo_s64_f64" : "octavo_u64_f64", wide, 64, rounding));
+    return e.write(
+        0u, converted(e, is_signed(to) ? "octavo_s64_f64" : "octavo_u64_f64", wide, 64, rounding));
   }
   Value* whole = round_to_integer(e, value, rounding);
   const auto id = is_signed(to) ? llvm::Intrinsic::fptosi_sat : llvm::Intrinsic::fptoui_sat;
@@ -148,8 +157,9 @@ void float_to_float(Emitter& e, Type to, Type from) {
     if (from != Type::f64) value = ir.CreateFPExt(value, e.floats(Type::f64));
   } else if (from == Type::f64) {
     const std::uint32_t rounding = rounding_of(e.instruction());
-    value = rounding == 0 ? ir.CreateFPTrunc(value, e.floats(Type::f32))
-                          : e.as_float(converted(e, "octavo_cvt_f32_f64", value, 32, rounding), Type::f32);
+    value = rounding == 0
+                ? ir.CreateFPTrunc(value, e.floats(Type::f32))
+                : e.as_float(converted(e, "octavo_cvt_f32_f64", value, 32, rounding), Type::f32);
   }
   if (e.instruction().has("sat")) value = saturate_to_one(e, value);
   if (to == Type::f32) {
@@ -164,7 +174,8 @@ void to_half_pair(Emitter& e, Type to) {
   auto& ir = e.ir();
   const Type half = to == Type::f16x2 ? Type::f16 : Type::bf16;
   const std::uint32_t rounding = rounding_of(e.instruction());
-  if (e.instruction().has("satfinite")) refuse(e.instruction(), "modifier .satfinite is not supported here");
+  if (e.instruction().has("satfinite"))
+    refuse(e.instruction(), "modifier .satfinite is not supported here");
   Value* halves[2];
   for (std::size_t i = 0; i < 2; ++i) {
     Value* value = e.source_float(i + 1, Type::f32);
@@ -172,8 +183,9 @@ void to_half_pair(Emitter& e, Type to) {
       Value* zero = llvm::Constant::getNullValue(value->getType());
       value = ir.CreateSelect(ir.CreateFCmpOLE(value, zero), zero, value);
     }
-    Value* bits = rounding == 0 ? narrow_half(e, value, half)
-                                : to_half(e, ir.CreateFPExt(value, e.floats(Type::f64)), half, rounding);
+    Value* bits = rounding == 0
+                      ? narrow_half(e, value, half)
+                      : to_half(e, ir.CreateFPExt(value, e.floats(Type::f64)), half, rounding);
     halves[i] = ir.CreateZExt(bits, e.lanes(32));
   }
   e.write(0u, ir.CreateOr(ir.CreateShl(halves[0], e.splat(16, 32)), halves[1]));
@@ -184,7 +196,8 @@ void to_fp8_pair(Emitter& e, Type to, Type from) {
   const bool e4m3 = to == Type::e4m3x2;
   Value* result = e.room(16);
   if (from == Type::f16x2) {
-    e.call(e4m3 ? "octavo_e4m3x2_f16x2" : "octavo_e5m2x2_f16x2", {result, e.spill(e.source(1, 32)), relu_flag(e)});
+    e.call(e4m3 ? "octavo_e4m3x2_f16x2" : "octavo_e5m2x2_f16x2",
+           {result, e.spill(e.source(1, 32)), relu_flag(e)});
   } else if (from == Type::f32 && e.instruction().operands.size() == 3) {
     e.call(e4m3 ? "octavo_e4m3x2_f32" : "octavo_e5m2x2_f32",
            {result, e.spill(e.source(1, 32)), e.spill(e.source(2, 32)), relu_flag(e)});
@@ -218,7 +231,8 @@ void to_tf32(Emitter& e) {
     rounded = ir.CreateSelect(negative, e.splat(0, 32), rounded);
   }
   Value* value = e.as_float(bits, Type::f32);
-  Value* special = ir.CreateICmpUGE(ir.CreateAnd(bits, e.splat(0x7FFFFFFF, 32)), e.splat(0x7F800000, 32));
+  Value* special =
+      ir.CreateICmpUGE(ir.CreateAnd(bits, e.splat(0x7FFFFFFF, 32)), e.splat(0x7F800000, 32));
   e.write(0u, ir.CreateSelect(special, e.as_bits(canonical_nan(e, value)), rounded));
 }
 
@@ -228,15 +242,18 @@ void lower_cvt(Emitter& e, const Step&) {
   const Type to = e.instruction().type(0), from = e.instruction().type(1);
   if (from == Type::none) reject(e.instruction(), "needs two types");
   const std::size_t sources = e.instruction().operands.size() - 1;
-  const bool pairs = (is_packed(to) || to == Type::e4m3x2 || to == Type::e5m2x2) && from == Type::f32;
+  const bool pairs =
+      (is_packed(to) || to == Type::e4m3x2 || to == Type::e5m2x2) && from == Type::f32;
   if (sources != (pairs ? 2u : 1u)) reject(e.instruction(), "has the wrong number of operands");
   if (to == Type::e4m3x2 || to == Type::e5m2x2) return to_fp8_pair(e, to, from);
   if (from == Type::e4m3x2 || from == Type::e5m2x2) return from_fp8_pair(e, to, from);
   if (to == Type::tf32 && from == Type::f32) return to_tf32(e);
   if (is_packed(to) && from == Type::f32) return to_half_pair(e, to);
-  const bool from_number = is_integer(from) || is_float(from), to_number = is_integer(to) || is_float(to);
+  const bool from_number = is_integer(from) || is_float(from),
+             to_number = is_integer(to) || is_float(to);
   if (!from_number || !to_number) refuse(e.instruction(), "this pair of types is not supported");
-  if (is_integer(from)) return is_integer(to) ? integer_to_integer(e, to, from) : from_integer(e, to, from);
+  if (is_integer(from))
+    return is_integer(to) ? integer_to_integer(e, to, from) : from_integer(e, to, from);
   if (is_integer(to)) return float_to_integer(e, to, from);
   float_to_float(e, to, from);
 }

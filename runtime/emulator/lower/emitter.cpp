@@ -23,7 +23,10 @@ unsigned bits_of(Type type) {
 }
 
 Emitter::Emitter(llvm::Module& module, const Graph& graph, int compute_capability)
-    : module_(module), graph_(graph), compute_capability_(compute_capability), ir_(module.getContext()) {}
+    : module_(module),
+      graph_(graph),
+      compute_capability_(compute_capability),
+      ir_(module.getContext()) {}
 
 std::uint32_t Emitter::frame_bytes() const { return graph_.slot_bytes + scratch_bytes_; }
 
@@ -40,7 +43,8 @@ llvm::FixedVectorType* Emitter::floats(Type type) const {
 }
 
 Emitter::Value* Emitter::splat(std::uint64_t value, unsigned bits) const {
-  return llvm::ConstantInt::get(lanes(bits), llvm::APInt(bits, bits < 64 ? value & ((1ull << bits) - 1) : value));
+  return llvm::ConstantInt::get(
+      lanes(bits), llvm::APInt(bits, bits < 64 ? value & ((1ull << bits) - 1) : value));
 }
 
 Emitter::Value* Emitter::splat(Value* scalar) { return ir_.CreateVectorSplat(kLanes, scalar); }
@@ -78,7 +82,8 @@ Emitter::Value* Emitter::immediate(const Operand& operand, unsigned bits) {
 
 Emitter::Value* Emitter::special(const Operand& operand, unsigned& bits) {
   Value* value = read_special_register(*this, operand.text);
-  if (value == nullptr) refuse(instruction(), "special register " + operand.text + " is not supported");
+  if (value == nullptr)
+    refuse(instruction(), "special register " + operand.text + " is not supported");
   bits = value->getType()->getScalarSizeInBits();
   return value;
 }
@@ -89,7 +94,8 @@ Emitter::Value* Emitter::source(const Operand& operand, unsigned bits, bool wide
   switch (operand.kind) {
     case Operand::Kind::reg:
       if (graph_.registers[operand.reg].type == Type::pred) {
-        reject(instruction(), "predicate " + graph_.registers[operand.reg].name + " where a value must be");
+        reject(instruction(),
+               "predicate " + graph_.registers[operand.reg].name + " where a value must be");
       }
       value = read_register(operand.reg);
       has = value->getType()->getScalarSizeInBits();
@@ -98,10 +104,17 @@ Emitter::Value* Emitter::source(const Operand& operand, unsigned bits, bool wide
                                   " bits, not " + std::to_string(bits));
       }
       break;
-    case Operand::Kind::immediate: return immediate(operand, bits);
-    case Operand::Kind::special: value = special(operand, has); break;
-    case Operand::Kind::symbol: value = symbol_address(operand); has = 64; break;
-    default: reject(instruction(), "an operand of this kind cannot be here");
+    case Operand::Kind::immediate:
+      return immediate(operand, bits);
+    case Operand::Kind::special:
+      value = special(operand, has);
+      break;
+    case Operand::Kind::symbol:
+      value = symbol_address(operand);
+      has = 64;
+      break;
+    default:
+      reject(instruction(), "an operand of this kind cannot be here");
   }
   return has == bits ? value : ir_.CreateZExtOrTrunc(value, lanes(bits));
 }
@@ -155,12 +168,14 @@ void Emitter::write_register(ptx::RegisterId reg, Value* value) {
 
 void Emitter::write(const Operand& operand, Value* value, bool sign_extend) {
   if (operand.kind == Operand::Kind::sink) return;
-  if (operand.kind != Operand::Kind::reg) reject(instruction(), "the destination must be a register");
+  if (operand.kind != Operand::Kind::reg)
+    reject(instruction(), "the destination must be a register");
   value = as_bits(value);
   const ptx::Register& reg = graph_.registers[operand.reg];
   const unsigned has = value->getType()->getScalarSizeInBits(), wants = bits_of(reg.type);
   if (has > wants) {
-    reject(instruction(), reg.name + " has " + std::to_string(wants) + " bits, not " + std::to_string(has));
+    reject(instruction(),
+           reg.name + " has " + std::to_string(wants) + " bits, not " + std::to_string(has));
   }
   if (has < wants) {
     value = sign_extend ? ir_.CreateSExt(value, lanes(wants)) : ir_.CreateZExt(value, lanes(wants));
@@ -178,7 +193,9 @@ Emitter::Value* Emitter::condition(Value* predicate) {
   return ir_.CreateICmpSLT(predicate, llvm::Constant::getNullValue(predicate->getType()));
 }
 
-Emitter::Value* Emitter::predicate(Value* condition) { return ir_.CreateSExt(condition, lanes(32)); }
+Emitter::Value* Emitter::predicate(Value* condition) {
+  return ir_.CreateSExt(condition, lanes(32));
+}
 
 Emitter::Value* Emitter::ballot(Value* predicate) {
   return ir_.CreateBitCast(condition(predicate), ir_.getInt32Ty());
@@ -204,7 +221,8 @@ Emitter::Value* Emitter::member(std::size_t offset) {
 }
 
 llvm::Value* Emitter::load_member(llvm::Type* type, std::size_t offset) {
-  const llvm::Align align(type->isVectorTy() ? 32 : module_.getDataLayout().getABITypeAlign(type).value());
+  const llvm::Align align(
+      type->isVectorTy() ? 32 : module_.getDataLayout().getABITypeAlign(type).value());
   return ir_.CreateAlignedLoad(type, member(offset), align);
 }
 
@@ -212,16 +230,20 @@ llvm::Value* Emitter::load_member(llvm::Type* type, std::size_t offset) {
 
 Emitter::Value* Emitter::symbol_address(const Operand& operand) {
   const Place* place = graph_.find_place(step_->function, operand.text);
-  if (place == nullptr) refuse(instruction(), "the address of " + operand.text + " cannot be taken");
-  const auto offset = static_cast<std::uint64_t>(operand.kind == Operand::Kind::address ? 0 : operand.offset);
+  if (place == nullptr)
+    refuse(instruction(), "the address of " + operand.text + " cannot be taken");
+  const auto offset =
+      static_cast<std::uint64_t>(operand.kind == Operand::Kind::address ? 0 : operand.offset);
   switch (place->kind) {
     case Place::Kind::shared:
-    case Place::Kind::local: return splat(place->offset + offset, 64);
+    case Place::Kind::local:
+      return splat(place->offset + offset, 64);
     case Place::Kind::parameter: {
       Value* base = load_member(ir_.getInt64Ty(), offsetof(Warp, parameters));
       return splat(ir_.CreateAdd(base, ir_.getInt64(place->offset + offset)));
     }
-    case Place::Kind::symbol: break;
+    case Place::Kind::symbol:
+      break;
   }
   Value* table = load_member(ir_.getPtrTy(), offsetof(Warp, symbols));
   Value* entry = ir_.CreateConstInBoundsGEP1_64(ir_.getInt64Ty(), table, place->offset);
@@ -259,7 +281,8 @@ Emitter::Value* Emitter::spill(std::span<Value* const> values) {
   const unsigned bytes = kLanes * values[0]->getType()->getScalarSizeInBits() / 8;
   Value* memory = scratch(bytes * static_cast<unsigned>(values.size()));
   for (std::size_t i = 0; i < values.size(); ++i) {
-    ir_.CreateAlignedStore(values[i], ir_.CreateConstInBoundsGEP1_64(ir_.getInt8Ty(), memory, bytes * i),
+    ir_.CreateAlignedStore(values[i],
+                           ir_.CreateConstInBoundsGEP1_64(ir_.getInt8Ty(), memory, bytes * i),
                            llvm::Align(32));
   }
   return memory;
@@ -281,7 +304,8 @@ llvm::FunctionCallee Emitter::callee(llvm::StringRef name, llvm::Type* result,
 
 Emitter::Value* Emitter::call(llvm::StringRef name, llvm::Type* result,
                               std::initializer_list<Value*> arguments) {
-  return ir_.CreateCall(callee(name, result, arguments), llvm::ArrayRef<Value*>(arguments.begin(), arguments.size()));
+  return ir_.CreateCall(callee(name, result, arguments),
+                        llvm::ArrayRef<Value*>(arguments.begin(), arguments.size()));
 }
 
 void Emitter::call(llvm::StringRef name, std::initializer_list<Value*> arguments) {
@@ -289,7 +313,8 @@ void Emitter::call(llvm::StringRef name, std::initializer_list<Value*> arguments
 }
 
 void Emitter::mark_line() {
-  ir_.CreateStore(ir_.getInt32(static_cast<std::uint32_t>(instruction().line)), member(offsetof(Warp, line)));
+  ir_.CreateStore(ir_.getInt32(static_cast<std::uint32_t>(instruction().line)),
+                  member(offsetof(Warp, line)));
 }
 
 }  // namespace octavo::emulator::lower

@@ -1,8 +1,8 @@
 // Writes a kernel's LLVM IR, one basic block after another.
 //
-// A register's value is a vector of 32 lanes: <32 x iN> of the register's width, floats by their bits,
-// predicates as i32 lanes of 0 or ~0 (AVX2 has no mask registers). Inside a block values are SSA;
-// those that outlive it are stored to the warp's frame at its end, in the lanes that run.
+// A register's value is a vector of 32 lanes: <32 x iN> of the register's width, floats by their
+// bits, predicates as i32 lanes of 0 or ~0 (AVX2 has no mask registers). Inside a block values are
+// SSA; those that outlive it are stored to the warp's frame at its end, in the lanes that run.
 #pragma once
 
 #include <llvm/IR/IRBuilder.h>
@@ -43,7 +43,8 @@ class Emitter {
   Value* splat(std::uint64_t value, unsigned bits) const;
   Value* splat(Value* scalar);
 
-  // A source operand's value as <32 x i bits>; its register must be as wide, or with `wider` at least.
+  // A source operand's value as <32 x i bits>; its register must be as wide, or with `wider` at
+  // least.
   Value* source(const ptx::Operand& operand, unsigned bits, bool wider = false);
   Value* source(std::size_t i, unsigned bits, bool wider = false);
   // As floats of f16, f32 or f64. bf16 comes as f32, which holds it exactly.
@@ -87,12 +88,12 @@ class Emitter {
   llvm::Value* load_member(llvm::Type* type, std::size_t offset);
 
   // --- control flow, for instructions that end a block
-  void jump(std::uint32_t block);                                          // every running lane
+  void jump(std::uint32_t block);                                            // every running lane
   void branch(Value* taken, std::uint32_t target, std::uint32_t otherwise);  // taken: a predicate
-  void dispatch();           // lanes have been told where to go on; the lowest such block is next
+  void dispatch();  // lanes have been told where to go on; the lowest such block is next
   void set_next(Value* blocks);  // <32 x i32>, for the running lanes
-  void leave();              // the running lanes exit
-  void store_live();         // before any of these
+  void leave();                  // the running lanes exit
+  void store_live();             // before any of these
   std::uint32_t block() const { return block_; }
 
  private:
@@ -108,7 +109,9 @@ class Emitter {
   llvm::FunctionCallee callee(llvm::StringRef name, llvm::Type* result,
                               std::initializer_list<Value*> arguments);
   Value* scratch(std::uint32_t bytes);
-  bool converged() const { return graph_.blocks[block_].all_lanes; }
+  bool converged() const {
+    return graph_.blocks[block_].converged || graph_.blocks[block_].all_lanes;
+  }
   void jump_converged(std::uint32_t target);  // spends the budget of a back-edge first
   Value* is_converged();                      // i1: every live lane runs
 

@@ -4,8 +4,8 @@
 #include <cstddef>
 
 #include "execute/warp.hpp"
-#include "lower/families.hpp"
 #include "lower/emitter.hpp"
+#include "lower/families.hpp"
 #include "tensor_core/mma.hpp"
 
 namespace octavo::emulator::lower {
@@ -30,7 +30,8 @@ void lower_shfl(Emitter& e, const Step&) {
   Value* result = e.room(32);
   Value* in_range = e.room(32);
   e.call("octavo_shfl_" + which(e, {"up", "down", "bfly", "idx"}),
-         {result, in_range, e.spill(e.source(a, 32)), e.spill(e.source(a + 1, 32)), e.spill(e.source(a + 2, 32))});
+         {result, in_range, e.spill(e.source(a, 32)), e.spill(e.source(a + 1, 32)),
+          e.spill(e.source(a + 2, 32))});
   e.write(0u, e.fetch(result, 32));
   if (e.instruction().pair) e.write(1, e.fetch(in_range, 32));
 }
@@ -76,12 +77,14 @@ void lower_redux(Emitter& e, const Step&) {
     operation = (is_signed(e.instruction().type()) ? "s" : "u") + operation;
   }
   Value* result = e.room(32);
-  e.call("octavo_redux_" + operation, {e.warp(), result, e.spill(e.source(1, 32)), e.spill(e.source(2, 32))});
+  e.call("octavo_redux_" + operation,
+         {e.warp(), result, e.spill(e.source(1, 32)), e.spill(e.source(2, 32))});
   e.write(0u, e.fetch(result, 32));
 }
 
 void lower_elect(Emitter& e, const Step&) {
-  if (!e.instruction().pair) reject(e.instruction(), "needs a predicate for its second destination");
+  if (!e.instruction().pair)
+    reject(e.instruction(), "needs a predicate for its second destination");
   Value* leader = e.room(32);
   Value* elected = e.room(32);
   e.call("octavo_elect", {e.warp(), leader, elected, e.spill(e.source(2, 32))});
@@ -100,24 +103,33 @@ using tensor_core::Element;
 
 Element element(Emitter& e, Type type) {
   switch (type) {
-    case Type::f16: return Element::f16;
-    case Type::bf16: return Element::bf16;
-    case Type::tf32: return Element::tf32;
-    case Type::e4m3: return Element::e4m3;
-    case Type::e5m2: return Element::e5m2;
-    case Type::s8: return Element::s8;
-    case Type::u8: return Element::u8;
-    default: refuse(e.instruction(), "this matrix element type is not supported");
+    case Type::f16:
+      return Element::f16;
+    case Type::bf16:
+      return Element::bf16;
+    case Type::tf32:
+      return Element::tf32;
+    case Type::e4m3:
+      return Element::e4m3;
+    case Type::e5m2:
+      return Element::e5m2;
+    case Type::s8:
+      return Element::s8;
+    case Type::u8:
+      return Element::u8;
+    default:
+      refuse(e.instruction(), "this matrix element type is not supported");
   }
 }
 
 // A fragment's registers as 32-bit vectors; f32 and b32 alike.
 std::vector<Value*> fragment(Emitter& e, const Operand& operand, int registers) {
   const bool vector = operand.kind == Operand::Kind::vector;
-  const auto elements = vector ? std::span<const Operand>(operand.elements) : std::span<const Operand>(&operand, 1);
+  const auto elements =
+      vector ? std::span<const Operand>(operand.elements) : std::span<const Operand>(&operand, 1);
   if (static_cast<int>(elements.size()) != registers) {
-    reject(e.instruction(), "a fragment has " + std::to_string(elements.size()) + " registers, not " +
-                                std::to_string(registers));
+    reject(e.instruction(), "a fragment has " + std::to_string(elements.size()) +
+                                " registers, not " + std::to_string(registers));
   }
   std::vector<Value*> values;
   for (const Operand& part : elements) values.push_back(e.source(part, 32));
@@ -138,10 +150,14 @@ tensor_core::MmaShape shape_of(Emitter& e) {
   if (d != c) refuse(instruction, "d and c of different types are not supported");
   shape.a = element(e, instruction.type(1));
   shape.b = element(e, instruction.type(2));
-  if (d == Type::f32) shape.accumulator = Accumulator::f32;
-  else if (d == Type::f16) shape.accumulator = Accumulator::f16;
-  else if (d == Type::s32) shape.accumulator = Accumulator::s32;
-  else refuse(instruction, "this accumulator type is not supported");
+  if (d == Type::f32)
+    shape.accumulator = Accumulator::f32;
+  else if (d == Type::f16)
+    shape.accumulator = Accumulator::f16;
+  else if (d == Type::s32)
+    shape.accumulator = Accumulator::s32;
+  else
+    refuse(instruction, "this accumulator type is not supported");
   return shape;
 }
 
@@ -159,7 +175,8 @@ void lower_mma(Emitter& e, const Step&) {
   Value* c = e.spill(fragment(e, operands[3], mma->c_registers));
   const Operand& d = operands[0];
   if (d.kind != Operand::Kind::vector || static_cast<int>(d.elements.size()) != mma->c_registers) {
-    reject(e.instruction(), "the destination has " + std::to_string(mma->c_registers) + " registers");
+    reject(e.instruction(),
+           "the destination has " + std::to_string(mma->c_registers) + " registers");
   }
   e.call(llvm::StringRef(mma->symbol.data(), mma->symbol.size()), {c, a, b, c});
   for (unsigned i = 0; i < d.elements.size(); ++i) e.write(d.elements[i], e.fetch(c, 32, i));
@@ -178,7 +195,8 @@ Value* is_generic(Emitter& e) {
 
 std::span<const Operand> matrix_registers(Emitter& e, const Operand& operand, unsigned count) {
   const bool vector = operand.kind == Operand::Kind::vector;
-  const auto parts = vector ? std::span<const Operand>(operand.elements) : std::span<const Operand>(&operand, 1);
+  const auto parts =
+      vector ? std::span<const Operand>(operand.elements) : std::span<const Operand>(&operand, 1);
   if (parts.size() != count) reject(e.instruction(), "needs a register for each matrix");
   return parts;
 }
@@ -191,8 +209,9 @@ void lower_ldmatrix(Emitter& e, const Step&) {
   const auto to = matrix_registers(e, e.instruction().operands[0], count);
   Value* result = e.room(32, count);
   e.mark_line();
-  e.call("octavo_ldmatrix", {e.warp(), result, e.spill(e.address(from)), e.number64(from.offset), e.number(count),
-                             e.number(e.instruction().has("trans") ? 1 : 0), is_generic(e)});
+  e.call("octavo_ldmatrix",
+         {e.warp(), result, e.spill(e.address(from)), e.number64(from.offset), e.number(count),
+          e.number(e.instruction().has("trans") ? 1 : 0), is_generic(e)});
   for (unsigned i = 0; i < count; ++i) e.write(to[i], e.fetch(result, 32, i));
 }
 
@@ -204,8 +223,9 @@ void lower_stmatrix(Emitter& e, const Step&) {
     values.push_back(e.source(part, 32));
   }
   e.mark_line();
-  e.call("octavo_stmatrix", {e.warp(), e.spill(values), e.spill(e.address(to)), e.number64(to.offset),
-                             e.number(count), e.number(e.instruction().has("trans") ? 1 : 0), is_generic(e)});
+  e.call("octavo_stmatrix",
+         {e.warp(), e.spill(values), e.spill(e.address(to)), e.number64(to.offset), e.number(count),
+          e.number(e.instruction().has("trans") ? 1 : 0), is_generic(e)});
 }
 
 void lower_movmatrix(Emitter& e, const Step&) {

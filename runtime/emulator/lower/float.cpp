@@ -66,7 +66,8 @@ Value* directed(Emitter& e, const std::string& name, Value* a, Value* b, Type ty
 
 void lower_special(Emitter& e, const Step&) {
   const Type type = e.instruction().type();
-  if (type == Type::f32) return e.write(0u, special(e, spelling(e.instruction()), e.source_float(1, type)));
+  if (type == Type::f32)
+    return e.write(0u, special(e, spelling(e.instruction()), e.source_float(1, type)));
   // The 16-bit forms round the f32 function.
   auto& ir = e.ir();
   Value* x = widen_half(e, e.source(1, bits_of(type)), type);
@@ -88,10 +89,13 @@ void lower_rcp(Emitter& e, const Step& step) {
   const Type type = e.instruction().type();
   if (type == Type::f32 && e.instruction().has("approx")) return lower_special(e, step);
   Value* x = read(e, type);
-  if (e.instruction().has("approx")) return write_upper_half(e, flush_f64(e, reciprocal(e, flush_f64(e, x))));
+  if (e.instruction().has("approx"))
+    return write_upper_half(e, flush_f64(e, reciprocal(e, flush_f64(e, x))));
   if (rounding_of(e.instruction()) != 0) {
     Value* one = llvm::ConstantFP::get(x->getType(), 1.0);
-    return finish(e, directed(e, type == Type::f32 ? "octavo_div_f32" : "octavo_div_f64", one, x, type), type);
+    return finish(
+        e, directed(e, type == Type::f32 ? "octavo_div_f32" : "octavo_div_f64", one, x, type),
+        type);
   }
   finish(e, reciprocal(e, x), type);
 }
@@ -101,7 +105,9 @@ void lower_sqrt(Emitter& e, const Step& step) {
   if (e.instruction().has("approx")) return lower_special(e, step);
   Value* x = read(e, type);
   if (rounding_of(e.instruction()) != 0) {
-    return finish(e, directed(e, type == Type::f32 ? "octavo_sqrt_f32" : "octavo_sqrt_f64", x, x, type), type);
+    return finish(
+        e, directed(e, type == Type::f32 ? "octavo_sqrt_f32" : "octavo_sqrt_f64", x, x, type),
+        type);
   }
   finish(e, root(e, x), type);
 }
@@ -132,7 +138,8 @@ void lower_testp(Emitter& e, const Step&) {
   if (e.instruction().has("infinite")) result = ir.CreateFCmpOEQ(magnitude, infinity);
   if (e.instruction().has("number")) result = ir.CreateFCmpORD(x, x);
   if (e.instruction().has("notanumber")) result = ir.CreateFCmpUNO(x, x);
-  if (e.instruction().has("normal")) result = ir.CreateAnd(finite, ir.CreateFCmpOGE(magnitude, least));
+  if (e.instruction().has("normal"))
+    result = ir.CreateAnd(finite, ir.CreateFCmpOGE(magnitude, least));
   if (e.instruction().has("subnormal")) {
     result = ir.CreateAnd(ir.CreateFCmpOLT(magnitude, least), ir.CreateFCmpOGT(magnitude, zero));
   }

@@ -1,8 +1,8 @@
 // A kernel's control flow. Each basic block is a function that ends by calling the next in place of
-// itself: what they share is in the warp and its frame anyway, and a host compiler's time grows faster
-// than a function's length. Lanes that part wait for a block each (Warp::next); `dispatch` runs the
-// lowest such block with the lanes that wait for it. While all live lanes are together, blocks go on
-// to one another directly.
+// itself: what they share is in the warp and its frame anyway, and a host compiler's time grows
+// faster than a function's length. Lanes that part wait for a block each (Warp::next); `dispatch`
+// runs the lowest such block with the lanes that wait for it. While all live lanes are together,
+// blocks go on to one another directly.
 #include <cstddef>
 
 #include "execute/warp.hpp"
@@ -10,13 +10,15 @@
 
 namespace octavo::emulator::lower {
 
-llvm::Function* Emitter::add_function(const llvm::Twine& name, llvm::GlobalValue::LinkageTypes linkage) {
+llvm::Function* Emitter::add_function(const llvm::Twine& name,
+                                      llvm::GlobalValue::LinkageTypes linkage) {
   auto* type = llvm::FunctionType::get(ir_.getVoidTy(), {ir_.getPtrTy(), ir_.getPtrTy()}, false);
   auto* function = llvm::Function::Create(type, linkage, name, module_);
   function->setDoesNotThrow();
   for (unsigned i : {0u, 1u}) {
     function->addParamAttr(i, llvm::Attribute::NoAlias);
-    function->addParamAttr(i, llvm::Attribute::getWithAlignment(module_.getContext(), llvm::Align(64)));
+    function->addParamAttr(
+        i, llvm::Attribute::getWithAlignment(module_.getContext(), llvm::Align(64)));
   }
   return function;
 }
@@ -52,7 +54,8 @@ void Emitter::emit(const std::string& symbol) {
   auto* table = new llvm::GlobalVariable(module_, type, true, llvm::GlobalValue::InternalLinkage,
                                          llvm::ConstantArray::get(type, entries), "blocks");
   begin(dispatch_);
-  Value* chosen = ir_.CreateZExt(call("octavo_dispatch", ir_.getInt32Ty(), {warp_}), ir_.getInt64Ty());
+  Value* chosen =
+      ir_.CreateZExt(call("octavo_dispatch", ir_.getInt32Ty(), {warp_}), ir_.getInt64Ty());
   Value* entry = ir_.CreateInBoundsGEP(ir_.getPtrTy(), table, {chosen});
   go({dispatch_->getFunctionType(), ir_.CreateLoad(ir_.getPtrTy(), entry)});
 
@@ -70,7 +73,7 @@ void Emitter::emit_block(std::uint32_t number) {
   step_ = nullptr;
   begin(blocks_[number]);
   const BasicBlock& block = graph_.blocks[number];
-  if (block.all_lanes || block.members != nullptr) emit_entry_check(block);
+  if (!block.converged && (block.all_lanes || block.members != nullptr)) emit_entry_check(block);
   for (std::uint32_t s = block.first; s < block.last; ++s) {
     step_ = &graph_.steps[s];
     scratch_used_ = 0;
@@ -124,7 +127,8 @@ void Emitter::store_live() {
 void Emitter::set_next(Value* blocks) {
   Value* next = member(offsetof(Warp, next));
   Value* old = ir_.CreateAlignedLoad(lanes(32), next, llvm::Align(32));
-  ir_.CreateAlignedStore(ir_.CreateSelect(condition(mask_lanes()), blocks, old), next, llvm::Align(32));
+  ir_.CreateAlignedStore(ir_.CreateSelect(condition(mask_lanes()), blocks, old), next,
+                         llvm::Align(32));
 }
 
 void Emitter::dispatch() { go(dispatch_); }
@@ -150,8 +154,7 @@ void Emitter::jump(std::uint32_t target) {
   auto* together = add_block();
   auto* apart = add_block();
   // Both paths use it, so it is loaded before they part.
-  Value* lanes_running = mask_lanes();
-  static_cast<void>(lanes_running);
+  mask_lanes();
   ir_.CreateCondBr(is_converged(), together, apart);
   ir_.SetInsertPoint(apart);
   set_next(splat(target, 32));
@@ -165,9 +168,10 @@ void Emitter::branch(Value* taken, std::uint32_t target, std::uint32_t otherwise
   auto* uniform = add_block();
   auto* all = add_block();
   auto* none = add_block();
-  Value* together = is_converged();
-  Value* lanes_running = mask_lanes();
-  static_cast<void>(lanes_running);
+  // Both paths use them, so they are loaded before the paths part.
+  Value* together = converged() ? ir_.getTrue() : is_converged();
+  mask_lanes();
+  if (mask_ == nullptr) mask_ = load_member(ir_.getInt32Ty(), offsetof(Warp, mask));
   Value* bits = ir_.CreateAnd(ballot(taken), mask_);
   Value* is_all = ir_.CreateICmpEQ(bits, mask_);
   Value* agree = ir_.CreateOr(is_all, ir_.CreateICmpEQ(bits, ir_.getInt32(0)));

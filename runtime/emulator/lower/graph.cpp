@@ -46,8 +46,8 @@ std::uint64_t align_up(std::uint64_t value, std::uint64_t alignment) {
 }
 
 std::uint64_t alignment_of(const ptx::Variable& variable) {
-  return std::max<std::uint64_t>(variable.alignment,
-                                 variable.type == ptx::Type::none ? 1 : ptx::bytes_of(variable.type));
+  return std::max<std::uint64_t>(
+      variable.alignment, variable.type == ptx::Type::none ? 1 : ptx::bytes_of(variable.type));
 }
 
 // Longer blocks are cut: compile time and the host's stack grow with a block's length.
@@ -80,7 +80,8 @@ class Builder {
     graph_.functions.push_back(&function);
     first_step_.push_back(static_cast<std::uint32_t>(graph_.steps.size()));
     const auto base = static_cast<ptx::RegisterId>(graph_.registers.size());
-    graph_.registers.insert(graph_.registers.end(), function.registers.begin(), function.registers.end());
+    graph_.registers.insert(graph_.registers.end(), function.registers.begin(),
+                            function.registers.end());
     graph_.return_register.push_back(static_cast<std::uint32_t>(graph_.registers.size()));
     graph_.registers.push_back({"return address of " + function.name, ptx::Type::b32});
     graph_.return_blocks.emplace_back();
@@ -101,7 +102,8 @@ class Builder {
     const auto last = static_cast<std::uint32_t>(graph_.steps.size());
     for (std::uint32_t s = step_of[0]; s < last; ++s) {
       const ptx::Instruction& instruction = graph_.steps[s].instruction;
-      if (instruction.opcode != "call" || is_runtime_call(instruction) || instruction.has("result")) continue;
+      if (instruction.opcode != "call" || is_runtime_call(instruction) || instruction.has("result"))
+        continue;
       calls_.emplace_back(s, callee_number(instruction));
     }
     open_.erase(&function);
@@ -132,7 +134,8 @@ class Builder {
     for (auto& element : operand.elements) rebase(element, base);
   }
 
-  void add_instruction(const ptx::Instruction& original, std::uint32_t function, ptx::RegisterId base) {
+  void add_instruction(const ptx::Instruction& original, std::uint32_t function,
+                       ptx::RegisterId base) {
     ptx::Instruction instruction = original;
     instruction.guard += base;
     for (auto& operand : instruction.operands) rebase(operand, base);
@@ -145,9 +148,12 @@ class Builder {
       around.guarded = true;
       around.guard = instruction.guard;
       around.guard_negated = !instruction.guard_negated;
+      around.operands.emplace_back().kind =
+          ptx::Operand::Kind::symbol;  // its target is a step, not a label
       add_step(around, function);
       const bool two_steps = instruction.opcode == "call" && !is_runtime_call(instruction);
-      graph_.steps.back().targets = {static_cast<std::uint32_t>(graph_.steps.size() + (two_steps ? 2 : 1))};
+      graph_.steps.back().targets = {
+          static_cast<std::uint32_t>(graph_.steps.size() + (two_steps ? 2 : 1))};
       instruction.guarded = false;
     }
     const bool calls = instruction.opcode == "call" && !is_runtime_call(instruction);
@@ -185,7 +191,8 @@ class Builder {
         const auto& names = function.branch_target_names;
         const auto list = std::find(names.begin(), names.end(), step.instruction.operands[1].text);
         if (list == names.end()) reject(step.instruction, "no .branchtargets of this name");
-        for (const auto& label : function.branch_targets[static_cast<std::size_t>(list - names.begin())]) {
+        for (const auto& label :
+             function.branch_targets[static_cast<std::size_t>(list - names.begin())]) {
           step.targets.push_back(find(step.instruction, label));
         }
       }
@@ -229,7 +236,8 @@ class Builder {
           places[parameter.name] = {Place::Kind::parameter, layout.offsets[i], parameter.bytes};
         }
       } else {
-        for (const auto& parameter : function.parameters) places[parameter.name] = place(parameter, true);
+        for (const auto& parameter : function.parameters)
+          places[parameter.name] = place(parameter, true);
         for (const auto& result : function.results) places[result.name] = place(result, true);
       }
       for (const auto& variable : function.variables) {
@@ -238,7 +246,8 @@ class Builder {
     }
     const std::set<std::string> used = used_symbols();
     for (const auto& variable : graph_.module->variables) {
-      if (used.contains(variable.name)) graph_.module_places[variable.name] = place(variable, false);
+      if (used.contains(variable.name))
+        graph_.module_places[variable.name] = place(variable, false);
     }
     number_symbols();
     graph_.static_shared_bytes = static_cast<std::uint32_t>(shared);
@@ -318,8 +327,9 @@ class Builder {
       wait_for_members(step, s, met);
       block_of_[s] = static_cast<std::uint32_t>(graph_.blocks.size() - 1);
       graph_.blocks.back().last = s + 1;
-      visit_registers(step, [](ptx::RegisterId) {},
-                      [&](ptx::RegisterId written) { met.masks.erase({true, written}); });
+      visit_registers(
+          step, [](ptx::RegisterId) {},
+          [&](ptx::RegisterId written) { met.masks.erase({true, written}); });
     }
   }
 
@@ -336,7 +346,8 @@ class Builder {
   void wait_for_members(const Step& step, std::uint32_t number, Met& met) {
     const Flow flow = step.row->flow;
     if ((flow != Flow::members && flow != Flow::aligned) || met.all) return;
-    const ptx::Operand* members = flow == Flow::members ? &step.instruction.operands.back() : nullptr;
+    const ptx::Operand* members =
+        flow == Flow::members ? &step.instruction.operands.back() : nullptr;
     const bool all = members == nullptr || (members->kind == ptx::Operand::Kind::immediate &&
                                             static_cast<std::uint32_t>(members->bits) == ~0u);
     if (!all && met.masks.contains(mask_key(*members))) return;

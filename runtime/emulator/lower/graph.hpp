@@ -35,6 +35,7 @@ struct BasicBlock {
   // `all_lanes`. It is entered when the members are there.
   const ptx::Operand* members = nullptr;
   bool all_lanes = false;
+  bool converged = false;  // whenever it is entered, every live lane enters it
   std::vector<std::uint32_t> successors;
   std::vector<bool> live_in, live_out;  // by register
 };
@@ -54,7 +55,7 @@ struct Graph {
   const ptx::Module* module = nullptr;
   std::vector<const ptx::Function*> functions;  // the kernel first
   std::vector<ptx::Register> registers;         // of all functions, and one return address each
-  std::vector<std::uint32_t> return_register;   // of each function: the block that a lane returns to
+  std::vector<std::uint32_t> return_register;  // of each function: the block that a lane returns to
   std::vector<Step> steps;
   std::vector<BasicBlock> blocks;
   std::vector<std::vector<std::uint32_t>> return_blocks;  // of each function: where its calls go on
@@ -82,6 +83,9 @@ Graph build_graph(const ptx::Module& module, const ptx::Function& kernel);
 
 // Fills in live_in, live_out, slots and what is counted from them.
 void assign_slots(Graph& graph);
+
+// Fills in `converged`.
+void find_convergence(Graph& graph);
 
 // The registers that the instruction reads, and those that it writes.
 void visit_registers(const Step& step, const auto& read, const auto& write);

@@ -15,7 +15,8 @@ Value* carry_in(Emitter& e, unsigned bits) {
   ptx::Operand carry;
   carry.kind = ptx::Operand::Kind::reg;
   carry.reg = kCarry;
-  return e.ir().CreateZExtOrTrunc(e.ir().CreateLShr(e.source_predicate(carry), e.splat(31, 32)), e.lanes(bits));
+  return e.ir().CreateZExtOrTrunc(e.ir().CreateLShr(e.source_predicate(carry), e.splat(31, 32)),
+                                  e.lanes(bits));
 }
 
 // a + b + carry, and the carry out if it is asked for.
@@ -62,7 +63,8 @@ void lower_madc(Emitter& e, const Step&) {
     product = ir.CreateMul(a, b);
   } else if (bits == 64) {
     Value* result = e.room(64);
-    e.call(is_signed(type) ? "octavo_mulhi_s64" : "octavo_mulhi_u64", {result, e.spill(a), e.spill(b)});
+    e.call(is_signed(type) ? "octavo_mulhi_s64" : "octavo_mulhi_u64",
+           {result, e.spill(a), e.spill(b)});
     product = e.fetch(result, 64);
   } else {
     auto* wide = e.lanes(64);
@@ -78,7 +80,8 @@ void lower_mul24(Emitter& e, const Step&) {
   const bool is_signed_type = is_signed(e.instruction().type());
   const auto operand = [&](std::size_t i) {
     Value* high = ir.CreateShl(e.source(i, 32), e.splat(8, 32));
-    Value* value = is_signed_type ? ir.CreateAShr(high, e.splat(8, 32)) : ir.CreateLShr(high, e.splat(8, 32));
+    Value* value =
+        is_signed_type ? ir.CreateAShr(high, e.splat(8, 32)) : ir.CreateLShr(high, e.splat(8, 32));
     return is_signed_type ? ir.CreateSExt(value, e.lanes(64)) : ir.CreateZExt(value, e.lanes(64));
   };
   Value* product = ir.CreateMul(operand(1), operand(2));
@@ -86,8 +89,9 @@ void lower_mul24(Emitter& e, const Step&) {
   Value* result = ir.CreateTrunc(product, e.lanes(32));
   if (e.instruction().opcode == "mad24") {
     Value* c = e.source(3, 32);
-    result = e.instruction().has("sat") ? ir.CreateBinaryIntrinsic(llvm::Intrinsic::sadd_sat, result, c)
-                                        : ir.CreateAdd(result, c);
+    result = e.instruction().has("sat")
+                 ? ir.CreateBinaryIntrinsic(llvm::Intrinsic::sadd_sat, result, c)
+                 : ir.CreateAdd(result, c);
   }
   e.write(0u, result);
 }
@@ -105,7 +109,9 @@ void lower_sad(Emitter& e, const Step&) {
 
 void lower_dp4a(Emitter& e, const Step&) {
   Value* result = e.room(32);
-  const auto sign = [&](std::size_t i) { return e.number(is_signed(e.instruction().type(i)) ? 1 : 0); };
+  const auto sign = [&](std::size_t i) {
+    return e.number(is_signed(e.instruction().type(i)) ? 1 : 0);
+  };
   e.call("octavo_dp4a", {result, e.spill(e.source(1, 32)), e.spill(e.source(2, 32)),
                          e.spill(e.source(3, 32)), sign(0), sign(1)});
   e.write(0u, e.fetch(result, 32));
@@ -113,9 +119,12 @@ void lower_dp4a(Emitter& e, const Step&) {
 
 void lower_dp2a(Emitter& e, const Step&) {
   Value* result = e.room(32);
-  const auto sign = [&](std::size_t i) { return e.number(is_signed(e.instruction().type(i)) ? 1 : 0); };
-  e.call("octavo_dp2a", {result, e.spill(e.source(1, 32)), e.spill(e.source(2, 32)),
-                         e.spill(e.source(3, 32)), sign(0), sign(1), e.number(e.instruction().has("hi") ? 1 : 0)});
+  const auto sign = [&](std::size_t i) {
+    return e.number(is_signed(e.instruction().type(i)) ? 1 : 0);
+  };
+  e.call("octavo_dp2a",
+         {result, e.spill(e.source(1, 32)), e.spill(e.source(2, 32)), e.spill(e.source(3, 32)),
+          sign(0), sign(1), e.number(e.instruction().has("hi") ? 1 : 0)});
   e.write(0u, e.fetch(result, 32));
 }
 

@@ -32,7 +32,8 @@ Effects effects_of(const Graph& graph, const BasicBlock& block) {
       effects.writes[graph.return_register[step.targets[1]]] = true;
     }
     if (step.instruction.guarded) continue;
-    visit_registers(step, [](ptx::RegisterId) {}, [&](ptx::RegisterId reg) { effects.writes[reg] = true; });
+    visit_registers(
+        step, [](ptx::RegisterId) {}, [&](ptx::RegisterId reg) { effects.writes[reg] = true; });
   }
   return effects;
 }
@@ -107,7 +108,8 @@ void assign_slots(Graph& graph) {
   for (std::size_t r = 0; r < at.size(); ++r) {
     if (at[r].empty()) continue;
     const ptx::Type type = graph.registers[r].type;
-    const auto bytes = 32 * (type == ptx::Type::pred ? 4 : static_cast<std::uint32_t>(ptx::bytes_of(type)));
+    const auto bytes =
+        32 * (type == ptx::Type::pred ? 4 : static_cast<std::uint32_t>(ptx::bytes_of(type)));
     const auto fits = [&](const Slot& slot) {
       if (slot.bytes != bytes) return false;
       for (std::size_t w = 0; w < words; ++w) {

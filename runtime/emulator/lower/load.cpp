@@ -21,13 +21,16 @@ namespace orc = llvm::orc;
 template <typename T>
 T check(llvm::Expected<T> result) {
   if (!result) {
-    throw Fault(CUDA_ERROR_UNKNOWN, fmt::format("cannot link a compiled kernel: {}", llvm::toString(result.takeError())));
+    throw Fault(CUDA_ERROR_UNKNOWN, fmt::format("cannot link a compiled kernel: {}",
+                                                llvm::toString(result.takeError())));
   }
   return std::move(*result);
 }
 
 void check(llvm::Error error) {
-  if (error) throw Fault(CUDA_ERROR_UNKNOWN, fmt::format("cannot link a compiled kernel: {}", llvm::toString(std::move(error))));
+  if (error)
+    throw Fault(CUDA_ERROR_UNKNOWN,
+                fmt::format("cannot link a compiled kernel: {}", llvm::toString(std::move(error))));
 }
 
 // Every function that a kernel may call, by the name that it calls.
@@ -35,10 +38,12 @@ orc::SymbolMap symbols(orc::LLJIT& jit) {
   orc::SymbolMap map;
   const auto add = [&](std::string_view name, void* address) {
     map[jit.mangleAndIntern(llvm::StringRef(name.data(), name.size()))] = {
-        orc::ExecutorAddr::fromPtr(address), llvm::JITSymbolFlags::Exported | llvm::JITSymbolFlags::Callable};
+        orc::ExecutorAddr::fromPtr(address),
+        llvm::JITSymbolFlags::Exported | llvm::JITSymbolFlags::Callable};
   };
   for (const Helper& helper : all_helpers()) add(helper.name, helper.function);
-  for (const auto& mma : tensor_core::mma_table()) add(mma.symbol, reinterpret_cast<void*>(mma.function));
+  for (const auto& mma : tensor_core::mma_table())
+    add(mma.symbol, reinterpret_cast<void*>(mma.function));
   for (const auto& special : tensor_core::special_table()) {
     add(special.opcode, reinterpret_cast<void*>(special.function));
   }
@@ -59,8 +64,8 @@ LoadedKernel::LoadedKernel(const std::string& object) : linker_(std::make_unique
   orc::JITDylib& library = jit.getMainJITDylib();
   check(library.define(orc::absoluteSymbols(symbols(jit))));
   // memcpy and what else the host's code generator calls.
-  library.addGenerator(check(
-      orc::DynamicLibrarySearchGenerator::GetForCurrentProcess(jit.getDataLayout().getGlobalPrefix())));
+  library.addGenerator(check(orc::DynamicLibrarySearchGenerator::GetForCurrentProcess(
+      jit.getDataLayout().getGlobalPrefix())));
   check(jit.addObjectFile(llvm::MemoryBuffer::getMemBufferCopy(object, "kernel")));
   function_ = check(jit.lookup("octavo_kernel")).toPtr<void*>();
   std::memcpy(&summary_, check(jit.lookup("octavo_summary")).toPtr<const void*>(), sizeof summary_);

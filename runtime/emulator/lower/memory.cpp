@@ -2,8 +2,8 @@
 #include <cstddef>
 
 #include "execute/warp.hpp"
-#include "lower/families.hpp"
 #include "lower/emitter.hpp"
+#include "lower/families.hpp"
 
 namespace octavo::emulator::lower {
 namespace {
@@ -25,10 +25,14 @@ Window window_of(const ptx::Instruction& instruction) {
 
 const char* name_of(Window window) {
   switch (window) {
-    case Window::global: return "global";
-    case Window::shared: return "shared";
-    case Window::local: return "local";
-    default: return "generic";
+    case Window::global:
+      return "global";
+    case Window::shared:
+      return "shared";
+    case Window::local:
+      return "local";
+    default:
+      return "generic";
   }
 }
 
@@ -50,7 +54,8 @@ std::span<const Operand> elements_of(Emitter& e, const Operand& operand, unsigne
   if (vector != (count > 1) || (vector && operand.elements.size() != count)) {
     reject(e.instruction(), "the vector operand does not fit .v" + std::to_string(count));
   }
-  return vector ? std::span<const Operand>(operand.elements) : std::span<const Operand>(&operand, 1);
+  return vector ? std::span<const Operand>(operand.elements)
+                : std::span<const Operand>(&operand, 1);
 }
 
 Type memory_type(Emitter& e) {
@@ -60,11 +65,13 @@ Type memory_type(Emitter& e) {
 }
 
 std::string symbol(const char* operation, Window window, unsigned bits) {
-  return std::string("octavo_") + operation + "_" + name_of(window) + "_" + std::to_string(bits / 8);
+  return std::string("octavo_") + operation + "_" + name_of(window) + "_" +
+         std::to_string(bits / 8);
 }
 
 // A kernel parameter at a known place is the same for all lanes: no check is left for run time.
-bool load_uniform(Emitter& e, const Operand& from, std::span<const Operand> to, unsigned bits, bool sign) {
+bool load_uniform(Emitter& e, const Operand& from, std::span<const Operand> to, unsigned bits,
+                  bool sign) {
   if (from.has_reg || from.text.empty()) return false;
   const Place* place = e.graph().find_place(e.step().function, from.text);
   if (place == nullptr || place->kind != Place::Kind::parameter) return false;
@@ -75,7 +82,8 @@ bool load_uniform(Emitter& e, const Operand& from, std::span<const Operand> to, 
   auto& ir = e.ir();
   Value* base = e.load_member(ir.getPtrTy(), offsetof(Warp, parameters));
   for (std::size_t i = 0; i < to.size(); ++i) {
-    Value* at = ir.CreateConstInBoundsGEP1_64(ir.getInt8Ty(), base, place->offset + offset + i * bits / 8);
+    Value* at =
+        ir.CreateConstInBoundsGEP1_64(ir.getInt8Ty(), base, place->offset + offset + i * bits / 8);
     e.write(to[i], e.splat(ir.CreateAlignedLoad(ir.getIntNTy(bits), at, llvm::Align(1))), sign);
   }
   return true;
@@ -92,11 +100,13 @@ void lower_ld(Emitter& e, const Step&) {
   if (window == Window::parameter && load_uniform(e, from, to, bits, is_signed(type))) return;
   window = resolve_parameter(e, window, from);
   const auto& instruction = e.instruction();
-  const bool polls = instruction.has("volatile") || instruction.has("relaxed") || instruction.has("acquire");
+  const bool polls =
+      instruction.has("volatile") || instruction.has("relaxed") || instruction.has("acquire");
   Value* result = e.room(bits, count);
   e.mark_line();
-  e.call(symbol("load", window, bits), {e.warp(), e.mask(), e.spill(e.address(from)), e.number64(from.offset),
-                                        result, e.number(count), e.number(polls ? 1 : 0)});
+  e.call(symbol("load", window, bits),
+         {e.warp(), e.mask(), e.spill(e.address(from)), e.number64(from.offset), result,
+          e.number(count), e.number(polls ? 1 : 0)});
   for (unsigned i = 0; i < count; ++i) e.write(to[i], e.fetch(result, bits, i), is_signed(type));
 }
 
@@ -110,27 +120,35 @@ void lower_st(Emitter& e, const Step&) {
     values.push_back(e.source(element, bits, true));
   }
   e.mark_line();
-  e.call(symbol("store", window, bits), {e.warp(), e.mask(), e.spill(e.address(to)), e.number64(to.offset),
-                                         e.spill(values), e.number(count)});
+  e.call(symbol("store", window, bits), {e.warp(), e.mask(), e.spill(e.address(to)),
+                                         e.number64(to.offset), e.spill(values), e.number(count)});
 }
 
 namespace {
 
 // "add_f32", "smin_64": how the functions of execute/atomics.cpp are named.
 std::string atomic_name(Emitter& e, Type type) {
-  static constexpr const char* kOperations[] = {"add", "min", "max", "and", "or", "xor", "exch", "cas", "inc", "dec"};
+  static constexpr const char* kOperations[] = {"add", "min",  "max", "and", "or",
+                                                "xor", "exch", "cas", "inc", "dec"};
   for (const char* operation : kOperations) {
     if (!e.instruction().has(operation)) continue;
     const std::string name = operation;
     const std::string bits = std::to_string(bits_of(type));
     switch (type) {
-      case Type::f16: return name + "_f16";
-      case Type::bf16: return name + "_bf16";
-      case Type::f16x2: return name + "_f16x2";
-      case Type::bf16x2: return name + "_bf16x2";
-      case Type::f32: return name + "_f32";
-      case Type::f64: return name + "_f64";
-      default: break;
+      case Type::f16:
+        return name + "_f16";
+      case Type::bf16:
+        return name + "_bf16";
+      case Type::f16x2:
+        return name + "_f16x2";
+      case Type::bf16x2:
+        return name + "_bf16x2";
+      case Type::f32:
+        return name + "_f32";
+      case Type::f64:
+        return name + "_f64";
+      default:
+        break;
     }
     if (name == "min" || name == "max") return (is_signed(type) ? "s" : "u") + name + "_" + bits;
     return name + "_" + bits;
@@ -145,9 +163,11 @@ void lower_atomic(Emitter& e, const Operand* to, std::size_t address_index) {
   const Operand& at = operands[address_index];
   Window window = window_of(e.instruction());
   const std::string operation = atomic_name(e, type);
-  if (window == Window::local || window == Window::parameter) reject(e.instruction(), "needs global or shared memory");
+  if (window == Window::local || window == Window::parameter)
+    reject(e.instruction(), "needs global or shared memory");
   const bool exchange = e.instruction().has("cas");
-  if (operands.size() < address_index + (exchange ? 3 : 2)) reject(e.instruction(), "has too few operands");
+  if (operands.size() < address_index + (exchange ? 3 : 2))
+    reject(e.instruction(), "has too few operands");
   if ((operation.ends_with("16") || operation.find("f16x2") != std::string::npos ||
        operation.ends_with("f32") || operation.ends_with("f64")) &&
       !operation.starts_with("add") && operation != "cas_16" && operation != "exch_16") {
@@ -161,8 +181,8 @@ void lower_atomic(Emitter& e, const Operand* to, std::size_t address_index) {
   Value* result = to == nullptr ? e.null() : e.room(bits, count);
   e.mark_line();
   e.call(std::string("octavo_atom_") + name_of(window) + "_" + operation,
-         {e.warp(), e.mask(), e.spill(e.address(at)), e.number64(at.offset), result, e.spill(values), fresh,
-          e.number(count)});
+         {e.warp(), e.mask(), e.spill(e.address(at)), e.number64(at.offset), result,
+          e.spill(values), fresh, e.number(count)});
   if (to == nullptr || to->kind == Operand::Kind::sink) return;
   const auto elements = elements_of(e, *to, count);
   for (unsigned i = 0; i < count; ++i) e.write(elements[i], e.fetch(result, bits, i));
@@ -185,7 +205,8 @@ void lower_cp_async(Emitter& e, const Step&) {
   const Operand& from = operands[1];
   if (from.kind != Operand::Kind::address) reject(e.instruction(), "the source must be an address");
   const Operand& size = operands[2];
-  if (size.kind != Operand::Kind::immediate || (size.bits != 4 && size.bits != 8 && size.bits != 16)) {
+  if (size.kind != Operand::Kind::immediate ||
+      (size.bits != 4 && size.bits != 8 && size.bits != 16)) {
     reject(e.instruction(), "copies 4, 8 or 16 bytes");
   }
   // After the size: a source size or a predicate that ignores the source, and a cache policy.
@@ -193,8 +214,8 @@ void lower_cp_async(Emitter& e, const Step&) {
   Value* source_bytes = e.null();
   if (operands.size() > (policy ? 4u : 3u)) {
     const Operand& extra = operands[3];
-    const bool ignores = extra.kind == Operand::Kind::reg &&
-                         e.graph().registers[extra.reg].type == Type::pred;
+    const bool ignores =
+        extra.kind == Operand::Kind::reg && e.graph().registers[extra.reg].type == Type::pred;
     Value* bytes = ignores ? ir.CreateSelect(e.condition(e.source_predicate(extra)), e.splat(0, 32),
                                              e.splat(size.bits, 32))
                            : e.source(extra, 32);
@@ -212,8 +233,10 @@ void lower_cp_async_commit(Emitter& e, const Step&) {
 
 void lower_cp_async_wait(Emitter& e, const Step&) {
   const Operand& groups = e.instruction().operands[0];
-  if (groups.kind != Operand::Kind::immediate) reject(e.instruction(), "the number of groups must be a constant");
-  e.call("octavo_cp_async_wait", {e.warp(), e.mask(), e.number(static_cast<std::uint32_t>(groups.bits))});
+  if (groups.kind != Operand::Kind::immediate)
+    reject(e.instruction(), "the number of groups must be a constant");
+  e.call("octavo_cp_async_wait",
+         {e.warp(), e.mask(), e.number(static_cast<std::uint32_t>(groups.bits))});
 }
 
 void lower_cp_async_wait_all(Emitter& e, const Step&) {

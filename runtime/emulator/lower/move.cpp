@@ -2,8 +2,8 @@
 #include <cstddef>
 
 #include "execute/warp.hpp"
-#include "lower/families.hpp"
 #include "lower/emitter.hpp"
+#include "lower/families.hpp"
 
 namespace octavo::emulator::lower {
 namespace {
@@ -16,7 +16,8 @@ using ptx::Type;
 Value* pack(Emitter& e, const Operand& vector, unsigned bits) {
   auto& ir = e.ir();
   const auto count = static_cast<unsigned>(vector.elements.size());
-  if (count == 0 || bits % count != 0) reject(e.instruction(), "the vector does not fill the destination");
+  if (count == 0 || bits % count != 0)
+    reject(e.instruction(), "the vector does not fill the destination");
   const unsigned part = bits / count;
   Value* result = nullptr;
   for (unsigned i = 0; i < count; ++i) {
@@ -31,7 +32,8 @@ void unpack(Emitter& e, const Operand& vector, Value* value) {
   auto& ir = e.ir();
   const unsigned bits = value->getType()->getScalarSizeInBits();
   const auto count = static_cast<unsigned>(vector.elements.size());
-  if (count == 0 || bits % count != 0) reject(e.instruction(), "the vector does not hold the source");
+  if (count == 0 || bits % count != 0)
+    reject(e.instruction(), "the vector does not hold the source");
   const unsigned part = bits / count;
   std::vector<Value*> parts;
   for (unsigned i = 0; i < count; ++i) {
@@ -79,9 +81,12 @@ void lower_cvta(Emitter& e, const Step&) {
 void lower_isspacep(Emitter& e, const Step&) {
   const auto& instruction = e.instruction();
   std::uint32_t space = 0;
-  if (instruction.has("shared") || instruction.has("shared::cta")) space = 1;
-  else if (instruction.has("local")) space = 2;
-  else if (!instruction.has("global")) refuse(instruction, "this state space is not supported");
+  if (instruction.has("shared") || instruction.has("shared::cta"))
+    space = 1;
+  else if (instruction.has("local"))
+    space = 2;
+  else if (!instruction.has("global"))
+    refuse(instruction, "this state space is not supported");
   Value* result = e.room(32);
   e.call("octavo_is_space", {e.warp(), result, e.spill(e.source(1, 64)), e.number(space)});
   e.write(0u, e.fetch(result, 32));

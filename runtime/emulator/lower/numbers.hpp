@@ -6,8 +6,8 @@
 
 namespace octavo::emulator::lower {
 
-// The rounding that the modifiers ask for: 0 nearest (also without any), 1 zero, 2 down, 3 up; as the
-// functions of execute/rounding.cpp number them.
+// The rounding that the modifiers ask for: 0 nearest (also without any), 1 zero, 2 down, 3 up; as
+// the functions of execute/rounding.cpp number them.
 std::uint32_t rounding_of(const ptx::Instruction& instruction);
 
 llvm::Value* flush_subnormals(Emitter& e, llvm::Value* f32);   // .ftz

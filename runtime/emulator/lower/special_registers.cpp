@@ -64,8 +64,10 @@ llvm::Value* read_special_register(Emitter& e, std::string_view name) {
   }
   if (name == "%laneid") return by_lane(e, [](std::uint32_t lane) { return lane; });
   if (name == "%lanemask_eq") return by_lane(e, [](std::uint32_t lane) { return 1u << lane; });
-  if (name == "%lanemask_lt") return by_lane(e, [](std::uint32_t lane) { return (1u << lane) - 1; });
-  if (name == "%lanemask_le") return by_lane(e, [](std::uint32_t lane) { return (2u << lane) - 1; });
+  if (name == "%lanemask_lt")
+    return by_lane(e, [](std::uint32_t lane) { return (1u << lane) - 1; });
+  if (name == "%lanemask_le")
+    return by_lane(e, [](std::uint32_t lane) { return (2u << lane) - 1; });
   if (name == "%lanemask_ge") return by_lane(e, [](std::uint32_t lane) { return ~0u << lane; });
   if (name == "%lanemask_gt") return by_lane(e, [](std::uint32_t lane) { return ~1u << lane; });
   if (name == "WARP_SZ") return e.splat(kLanes, 32);

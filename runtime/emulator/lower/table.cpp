@@ -16,9 +16,9 @@ namespace {
 #define INTEGERS "u16 u32 u64 s16 s32 s64 "
 #define BITS "b16 b32 b64 "
 #define COMPARISONS "eq ne lt le gt ge lo ls hi hs equ neu ltu leu gtu geu num nan "
-#define CACHES                                                                                     \
-  "ca cg cs lu cv wb wt L1::evict_normal L1::evict_unchanged L1::evict_first L1::evict_last "      \
-  "L1::no_allocate L2::evict_normal L2::evict_first L2::evict_last L2::cache_hint L2::64B "        \
+#define CACHES                                                                                \
+  "ca cg cs lu cv wb wt L1::evict_normal L1::evict_unchanged L1::evict_first L1::evict_last " \
+  "L1::no_allocate L2::evict_normal L2::evict_first L2::evict_last L2::cache_hint L2::64B "   \
   "L2::128B L2::256B "
 #define ORDERS "weak relaxed acquire release acq_rel volatile mmio cta cluster gpu sys "
 #define SPACES "global shared shared::cta local param param::entry param::func const "
@@ -83,14 +83,17 @@ constexpr Row kTable[] = {
     {"slct", "ftz " BITS INTEGERS "f32 f64", "dsss", Flow::plain, lower_slct},
     // conversion and movement
     {"cvt",
-     ROUNDING "rna rni rzi rmi rpi ftz sat relu satfinite u8 s8 tf32 e4m3x2 e5m2x2 " INTEGERS FLOATS,
+     ROUNDING
+     "rna rni rzi rmi rpi ftz sat relu satfinite u8 s8 tf32 e4m3x2 e5m2x2 " INTEGERS FLOATS,
      "ds?s", Flow::plain, lower_cvt},
     {"cvt.pack", "sat u8 s8 u16 s16 s32 b32", "dss?s", Flow::plain, lower_cvt_pack},
-    {"mov", "pred b128 " BITS INTEGERS "f32 f64 f16 bf16 f16x2 bf16x2", "ds", Flow::plain, lower_mov},
+    {"mov", "pred b128 " BITS INTEGERS "f32 f64 f16 bf16 f16x2 bf16x2", "ds", Flow::plain,
+     lower_mov},
     {"cvta", "to u32 u64 " SPACES, "ds", Flow::plain, lower_cvta},
     {"isspacep", SPACES, "ds", Flow::plain, lower_isspacep},
-    {"createpolicy", "fractional L2::evict_last L2::evict_normal L2::evict_first L2::evict_unchanged b64",
-     "d?ss", Flow::plain, lower_createpolicy},
+    {"createpolicy",
+     "fractional L2::evict_last L2::evict_normal L2::evict_first L2::evict_unchanged b64", "d?ss",
+     Flow::plain, lower_createpolicy},
     // memory
     {"ld", ORDERS SPACES CACHES "nc " MEMORY_TYPES, "dm?s", Flow::plain, lower_ld},
     {"ldu", SPACES MEMORY_TYPES, "dm", Flow::plain, lower_ld},
@@ -99,7 +102,9 @@ constexpr Row kTable[] = {
      ORDERS SPACES CACHES
      "add min max and or xor exch cas inc dec noftz v2 v4 v8 b16 b32 b64 u32 u64 s32 s64 " FLOATS,
      "dms?ss", Flow::plain, lower_atom},
-    {"red", ORDERS SPACES CACHES "add min max and or xor inc dec noftz v2 v4 v8 b32 b64 u32 u64 s32 s64 " FLOATS,
+    {"red",
+     ORDERS SPACES CACHES
+     "add min max and or xor inc dec noftz v2 v4 v8 b32 b64 u32 u64 s32 s64 " FLOATS,
      "ms?s", Flow::plain, lower_red},
     {"prefetch", SPACES "L1 L2 L2::evict_last L2::evict_normal", "m", Flow::plain, lower_nothing},
     {"prefetchu", "L1", "m", Flow::plain, lower_nothing},
@@ -107,8 +112,8 @@ constexpr Row kTable[] = {
     {"applypriority", "global L2::evict_normal", "ms", Flow::plain, lower_nothing},
     {"fence", ORDERS "sc acq_rel", "", Flow::plain, lower_fence},
     {"membar", "cta gl sys", "", Flow::plain, lower_fence},
-    {"cp.async", "ca cg shared shared::cta global L2::cache_hint L2::64B L2::128B L2::256B", "mms?sss",
-     Flow::plain, lower_cp_async},
+    {"cp.async", "ca cg shared shared::cta global L2::cache_hint L2::64B L2::128B L2::256B",
+     "mms?sss", Flow::plain, lower_cp_async},
     {"cp.async.commit_group", "", "", Flow::plain, lower_cp_async_commit},
     {"cp.async.wait_group", "", "s", Flow::plain, lower_cp_async_wait},
     {"cp.async.wait_all", "", "", Flow::plain, lower_cp_async_wait_all},
@@ -138,7 +143,8 @@ constexpr Row kTable[] = {
     {"elect.sync", "", "Ds", Flow::members, lower_elect},
     {"activemask", "b32", "d", Flow::plain, lower_activemask},
     {"mma.sync",
-     "aligned row col satfinite kind::f8f6f4 m16n8k4 m16n8k8 m16n8k16 m16n8k32 f16 bf16 tf32 e4m3 e5m2 "
+     "aligned row col satfinite kind::f8f6f4 m16n8k4 m16n8k8 m16n8k16 m16n8k32 f16 bf16 tf32 e4m3 "
+     "e5m2 "
      "s8 u8 f32 s32",
      "dsss", Flow::aligned, lower_mma},
     {"ldmatrix.sync", "aligned m8n8 x1 x2 x4 trans shared shared::cta b16", "dm", Flow::aligned,
@@ -173,9 +179,8 @@ std::unordered_map<std::string_view, std::vector<Entry>> index_table() {
     index[opcode].push_back({&row, head, split(row.modifiers, ' ')});
   }
   for (auto& [opcode, entries] : index) {
-    std::stable_sort(entries.begin(), entries.end(), [](const Entry& a, const Entry& b) {
-      return a.head.size() > b.head.size();
-    });
+    std::stable_sort(entries.begin(), entries.end(),
+                     [](const Entry& a, const Entry& b) { return a.head.size() > b.head.size(); });
   }
   return index;
 }
@@ -201,10 +206,15 @@ bool kind_fits(char letter, const ptx::Operand& operand) {
   using Kind = ptx::Operand::Kind;
   switch (letter) {
     case 'd':
-    case 'D': return operand.kind == Kind::reg || operand.kind == Kind::vector || operand.kind == Kind::sink;
-    case 'm': return operand.kind == Kind::address;
-    case 'l': return operand.kind == Kind::symbol;
-    default: return operand.kind != Kind::address && operand.kind != Kind::sink;
+    case 'D':
+      return operand.kind == Kind::reg || operand.kind == Kind::vector ||
+             operand.kind == Kind::sink;
+    case 'm':
+      return operand.kind == Kind::address;
+    case 'l':
+      return operand.kind == Kind::symbol;
+    default:
+      return operand.kind != Kind::address && operand.kind != Kind::sink;
   }
 }
 
@@ -221,7 +231,8 @@ void check_operands(const Row& row, const ptx::Instruction& instruction) {
       reject(instruction, "has too few operands");
     }
     if (!kind_fits(letter, instruction.operands[next])) {
-      reject(instruction, "operand " + std::to_string(next + 1) + " is of a kind that cannot be there");
+      reject(instruction,
+             "operand " + std::to_string(next + 1) + " is of a kind that cannot be there");
     }
     ++next;
     if (letter == 'D' && instruction.pair) ++next;
@@ -249,7 +260,8 @@ const Row& check(const ptx::Instruction& instruction) {
 }
 
 bool reads_carry(const ptx::Instruction& instruction) {
-  return instruction.opcode == "addc" || instruction.opcode == "subc" || instruction.opcode == "madc";
+  return instruction.opcode == "addc" || instruction.opcode == "subc" ||
+         instruction.opcode == "madc";
 }
 
 bool is_destination(const Row& row, const ptx::Instruction& instruction, std::size_t i) {

@@ -21,7 +21,7 @@ enum class Flow : std::uint8_t {
 };
 
 struct Row {
-  std::string_view opcode;     // "add", "bar.red"
+  std::string_view opcode;  // "add", "bar.red"
   // What else may follow the opcode, in any order, separated by spaces.
   std::string_view modifiers;
   // One letter an operand: d destination, D destination with an optional second one ("d|p"), s
@@ -33,8 +33,8 @@ struct Row {
 
 std::span<const Row> instruction_table();
 
-// Throws Fault, naming line and text, for an instruction that the table does not have: its opcode, a
-// modifier, or a wrong number or kind of operands.
+// Throws Fault, naming line and text, for an instruction that the table does not have: its opcode,
+// a modifier, or a wrong number or kind of operands.
 const Row& check(const ptx::Instruction& instruction);
 
 // addc, subc, madc.

@@ -77,9 +77,9 @@ void Memory::release(std::uint64_t address) {
   const auto it = state_->live.find(address);
   if (it == state_->live.end()) {
     const bool twice = state_->freed.contains(address);
-    throw Fault(CUDA_ERROR_INVALID_VALUE, fmt::format("free of 0x{:x}, which {}", address,
-                                                      twice ? "was freed already"
-                                                            : "no allocation starts at"));
+    throw Fault(CUDA_ERROR_INVALID_VALUE,
+                fmt::format("free of 0x{:x}, which {}", address,
+                            twice ? "was freed already" : "no allocation starts at"));
   }
   state_->used -= (it->second + kAlignment - 1) / kAlignment * kAlignment;
   if (state_->freed.size() >= kFreedRemembered) state_->freed.erase(state_->freed.begin());
@@ -113,7 +113,8 @@ std::string Memory::describe(std::uint64_t address, std::uint64_t bytes) const {
       return fmt::format("{} bytes across the end of a {}-byte allocation", address + bytes - end,
                          live->second);
     }
-    return fmt::format("{} bytes past the end of a {}-byte allocation", address - end, live->second);
+    return fmt::format("{} bytes past the end of a {}-byte allocation", address - end,
+                       live->second);
   }
   const auto freed = State::before(state_->freed, address);
   if (freed != state_->freed.end() && address - freed->first < freed->second) {
@@ -121,7 +122,8 @@ std::string Memory::describe(std::uint64_t address, std::uint64_t bytes) const {
   }
   const auto after = state_->live.upper_bound(address);
   if (after != state_->live.end() && after->first - address <= kGap) {
-    return fmt::format("{} bytes before a {}-byte allocation", after->first - address, after->second);
+    return fmt::format("{} bytes before a {}-byte allocation", after->first - address,
+                       after->second);
   }
   return "not device memory";
 }

@@ -8,8 +8,8 @@
 
 namespace octavo::emulator {
 
-// Device addresses are host addresses: a checked access is an access. Allocations are aligned to 512
-// bytes and never touch one another. Thread-safe.
+// Device addresses are host addresses: a checked access is an access. Allocations are aligned to
+// 512 bytes and never touch one another. Thread-safe.
 class Memory {
  public:
   explicit Memory(std::size_t capacity);
@@ -31,11 +31,12 @@ class Memory {
   // The live allocation that holds this address; an empty range if there is none.
   Range find(std::uint64_t address) const;
 
-  // Changes whenever an allocation is made or released: a cached Range is good while it is the same.
+  // Changes whenever an allocation is made or released: a cached Range is good while it is the
+  // same.
   std::uint64_t generation() const;
 
-  // For a fault's message: "7 bytes past the end of a 1024-byte allocation", "inside memory that was
-  // freed", "not device memory".
+  // For a fault's message: "7 bytes past the end of a 1024-byte allocation", "inside memory that
+  // was freed", "not device memory".
   std::string describe(std::uint64_t address, std::uint64_t bytes) const;
 
   std::size_t used() const;

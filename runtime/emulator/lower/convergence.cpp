@@ -1,0 +1,98 @@
+// Which blocks all live lanes of a warp are sure to run together: those need no masks.
+#include <algorithm>
+#include <array>
+#include <string_view>
+
+#include "lower/graph.hpp"
+
+namespace octavo::emulator::lower {
+namespace {
+
+// Special registers that are the same for all threads of a block.
+constexpr std::array<std::string_view, 5> kUniform = {"%ctaid", "%ntid", "%nctaid", "%warpid",
+                                                      "%nwarpid"};
+
+bool is_uniform_operand(const ptx::Operand& operand) {
+  if (operand.kind == ptx::Operand::Kind::special) {
+    const std::string_view name = std::string_view(operand.text).substr(0, operand.text.find('.'));
+    return std::find(kUniform.begin(), kUniform.end(), name) != kUniform.end();
+  }
+  return std::all_of(operand.elements.begin(), operand.elements.end(), is_uniform_operand);
+}
+
+// Whether lanes with the same sources get the same result.
+bool is_pure(const Step& step) {
+  const auto& instruction = step.instruction;
+  if (instruction.opcode == "ld")
+    return instruction.has("param") && !instruction.operands[1].has_reg;
+  static constexpr std::string_view kVarying[] = {"ldu", "atom", "activemask", "cvta"};
+  if (step.row->flow != Flow::plain) return false;
+  if (std::find(std::begin(kVarying), std::end(kVarying), instruction.opcode) != std::end(kVarying))
+    return false;
+  return std::all_of(instruction.operands.begin(), instruction.operands.end(), is_uniform_operand);
+}
+
+class Analysis {
+ public:
+  explicit Analysis(Graph& graph) : graph_(graph), varying_(graph.registers.size()) {
+    for (BasicBlock& block : graph_.blocks) block.converged = true;
+  }
+
+  // Assumes the best and takes back what does not hold, until nothing changes.
+  void run() {
+    do {
+      changed_ = false;
+      for (const BasicBlock& block : graph_.blocks) visit(block);
+    } while (changed_);
+  }
+
+ private:
+  bool reads_varying(const Step& step) const {
+    bool varying = false;
+    visit_registers(
+        step, [&](ptx::RegisterId reg) { varying = varying || varying_[reg]; },
+        [](ptx::RegisterId) {});
+    return varying;
+  }
+
+  void make_varying(ptx::RegisterId reg) {
+    if (varying_[reg]) return;
+    varying_[reg] = true;
+    changed_ = true;
+  }
+
+  void visit(const BasicBlock& block) {
+    const bool together = block.converged || block.all_lanes;
+    for (std::uint32_t s = block.first; s < block.last; ++s) {
+      const Step& step = graph_.steps[s];
+      if (together && is_pure(step) && !reads_varying(step)) continue;
+      visit_registers(
+          step, [](ptx::RegisterId) {}, [&](ptx::RegisterId reg) { make_varying(reg); });
+      if (!together && step.instruction.opcode == "call" && !step.targets.empty()) {
+        make_varying(graph_.return_register[step.targets[1]]);
+      }
+    }
+    if (together && !parts(graph_.steps[block.last - 1])) return;
+    for (const std::uint32_t next : block.successors) {
+      changed_ = changed_ || graph_.blocks[next].converged;
+      graph_.blocks[next].converged = false;
+    }
+  }
+
+  // Whether lanes may go different ways after this step.
+  bool parts(const Step& last) const {
+    const std::string& opcode = last.instruction.opcode;
+    if (opcode == "bra" || opcode == "brx") return reads_varying(last);
+    return opcode == "ret" && varying_[graph_.return_register[last.function]];
+  }
+
+  Graph& graph_;
+  std::vector<bool> varying_;  // registers that may differ between lanes
+  bool changed_ = false;
+};
+
+}  // namespace
+
+void find_convergence(Graph& graph) { Analysis(graph).run(); }
+
+}  // namespace octavo::emulator::lower
