@@ -24,8 +24,8 @@
 //   kernels: [append, decode]
 //
 // Plan
-//   warps: 8, stages: 2, tile_tokens: 16, row_tiles: 1, merge: fused
-//   256 threads, 141312 bytes of dynamic shared memory
+//   warps: 4, stages: 2, tile_tokens: 16, row_tiles: 1, merge: fused
+//   128 threads, 74752 bytes of dynamic shared memory
 
 // ---- templates/arguments.cuh --------------------------------------------------------------------
 
@@ -113,16 +113,16 @@ constexpr int kHeadDimV = 256;
 constexpr int kPageSize = 64;
 constexpr int kGroup = 2;
 constexpr int kRowTiles = 1;
-constexpr int kThreads = 256;
+constexpr int kThreads = 128;
 constexpr int kWindow = 4096;
 constexpr float kLogitScale = 0.0036067376f;
 constexpr float kSoftcap = 72.134752f;
-constexpr int kWarps = 8;
+constexpr int kWarps = 4;
 constexpr int kStages = 2;
 constexpr int kTileTokens = 16;
 constexpr int kStageBytes = 8320;
 constexpr int kValuePart = 128;
-constexpr int kQueryOffset = 133120;
+constexpr int kQueryOffset = 66560;
 
 // ---- templates/ptx/multiply.cuh -----------------------------------------------------------------
 
