@@ -1,4 +1,5 @@
-// Plan: every decision made for one kernel on one architecture. The only place where decisions live.
+// Plan: every decision made for one kernel on one architecture. The only place where decisions
+// live.
 #pragma once
 
 #include <span>
@@ -40,12 +41,12 @@ struct Plan {
   KernelKind kernel;
   Architecture arch;
   Tunables tunables;
-  std::vector<Policy> policies;      // in the order in which they are emitted
-  std::vector<Constant> constants;   // in the order in which they are emitted
-  std::string skeleton;              // "kernels/decode.cuh"
-  std::string entry;                 // name of the kernel function
-  int threads = 0;                   // of a block
-  int shared_bytes = 0;              // dynamic shared memory
+  std::vector<Policy> policies;     // in the order in which they are emitted
+  std::vector<Constant> constants;  // in the order in which they are emitted
+  std::string skeleton;             // "kernels/decode.cuh"
+  std::string entry;                // name of the kernel function
+  int threads = 0;                  // of a block
+  int shared_bytes = 0;             // dynamic shared memory
 };
 
 struct Grid {

@@ -23,7 +23,7 @@ struct KernelReport {
   double compile_ms = 0;  // compiling, or reading from the cache
   bool cache_hit = false;
   Resources resources;
-  int shared_bytes = 0;   // static and dynamic
+  int shared_bytes = 0;  // static and dynamic
 };
 
 class Attention {
@@ -46,13 +46,13 @@ class Attention {
     int splits = 0;            // 0: chosen so that the blocks fill the device
   };
 
-  // Bytes of scratch memory that decode needs; zero it once, before its first use. Decodes in flight
-  // together need one each.
+  // Bytes of scratch memory that decode needs; zero it once, before its first use. Decodes in
+  // flight together need one each.
   std::size_t workspace_bytes(const Batch& batch, const DecodeSize& size) const;
 
-  // Attention of the batch's tokens. arguments' partial_output, partial_lse, arrivals and splits are
-  // filled in from `workspace`. Enqueues one launch, or two where the plan merges in a kernel of its
-  // own. Throws UsageError for sizes outside what the spec allows.
+  // Attention of the batch's tokens. arguments' partial_output, partial_lse, arrivals and splits
+  // are filled in from `workspace`. Enqueues one launch, or two where the plan merges in a kernel
+  // of its own. Throws UsageError for sizes outside what the spec allows.
   void decode(DecodeArguments arguments, const DecodeSize& size, CUdeviceptr workspace,
               CUstream stream) const;
 

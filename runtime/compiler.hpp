@@ -25,8 +25,8 @@ Binary compile(const Source& source, std::string_view arch);
 
 struct CachedBinary {
   Binary binary;
-  bool hit = false;        // found on disk
-  double milliseconds = 0; // spent compiling or reading
+  bool hit = false;         // found on disk
+  double milliseconds = 0;  // spent compiling or reading
 };
 
 // The same through the cache of runtime/cache.hpp. Thread-safe, and safe between processes.

@@ -1,9 +1,9 @@
 // A GPU, real or emulated, through the CUDA Driver API; and RAII for what lives on it.
 //
-// Every operation makes its device's context current in the calling thread and leaves it so. Objects
-// are handles: copies share what they stand for, and it lives as long as any of them. Every operation
-// may be called from any thread; what a call does to the memory is ordered by streams alone. Errors
-// of the driver are thrown as EnvironmentError.
+// Every operation makes its device's context current in the calling thread and leaves it so.
+// Objects are handles: copies share what they stand for, and it lives as long as any of them. Every
+// operation may be called from any thread; what a call does to the memory is ordered by streams
+// alone. Errors of the driver are thrown as EnvironmentError.
 #pragma once
 
 #include <cstddef>
@@ -23,21 +23,21 @@ struct Driver;  // the Driver API's functions by name (runtime/driver.hpp)
 
 class Device {
  public:
-  // "auto": the first GPU, or the emulator where there is no driver or no GPU. "cuda", "cuda:1": that
-  // GPU. "emulator", "emulator:h100": the emulator standing for that GPU ($OCTAVO_EMULATE, h100 by
-  // default); a process emulates one GPU. Throws EnvironmentError that says what was searched,
-  // UsageError for a name of another form.
+  // "auto": the first GPU, or the emulator where there is no driver or no GPU. "cuda", "cuda:1":
+  // that GPU. "emulator", "emulator:h100": the emulator standing for that GPU ($OCTAVO_EMULATE,
+  // h100 by default); a process emulates one GPU. Throws EnvironmentError that says what was
+  // searched, UsageError for a name of another form.
   static Device open(std::string_view name = "auto");
 
-  const std::string& name() const;          // "NVIDIA H100 80GB HBM3"
+  const std::string& name() const;  // "NVIDIA H100 80GB HBM3"
   bool emulated() const;
-  const std::string& why_emulated() const;  // why "auto" took no GPU; "" where it did not choose
-  int compute_capability() const;           // 90
-  const Architecture& architecture() const; // what kernels are compiled for
+  const std::string& why_emulated() const;   // why "auto" took no GPU; "" where it did not choose
+  int compute_capability() const;            // 90
+  const Architecture& architecture() const;  // what kernels are compiled for
   int multiprocessors() const;
   const Driver& driver() const;
-  void make_current() const;                // in the calling thread
-  void synchronize() const;                 // waits for all work; throws what it failed with
+  void make_current() const;  // in the calling thread
+  void synchronize() const;   // waits for all work; throws what it failed with
 
  private:
   struct State;

@@ -6,8 +6,8 @@
 
 namespace octavo {
 
-// The environment lacks something (compiler, driver, device, disk) or refused something. The message
-// says what, where it was looked for, and what to do. The command exits with 3.
+// The environment lacks something (compiler, driver, device, disk) or refused something. The
+// message says what, where it was looked for, and what to do. The command exits with 3.
 class EnvironmentError : public std::runtime_error {
  public:
   using std::runtime_error::runtime_error;

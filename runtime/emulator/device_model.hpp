@@ -10,11 +10,11 @@
 namespace octavo::emulator {
 
 struct DeviceModel {
-  std::string_view id;          // "h100", as in OCTAVO_EMULATE
-  std::string_view name;        // "NVIDIA H100 80GB HBM3 (emulated)"
-  int compute_capability;       // 90
+  std::string_view id;     // "h100", as in OCTAVO_EMULATE
+  std::string_view name;   // "NVIDIA H100 80GB HBM3 (emulated)"
+  int compute_capability;  // 90
   int multiprocessors;
-  int shared_per_block;         // opt-in maximum, bytes
+  int shared_per_block;  // opt-in maximum, bytes
   int shared_per_multiprocessor;
   int clock_khz;
   int memory_clock_khz;

@@ -60,9 +60,11 @@ struct QueryRows {
     }
   }
 
+  // A product's last word may be beyond the row's end: zeros.
   __device__ void load(float (&values)[kWordDims], int half, int word) const {
     for (float& value : values) value = 0;
-    if (word < kKeyWords) load_query(values, q[half] + dim_of_word(word) * Input::kBytes);
+    if (kKeyWords % Operand::kStepWords != 0 && word >= kKeyWords) return;
+    load_query(values, q[half] + dim_of_word(word) * Input::kBytes);
   }
 
   // The first operand of one product of S.

@@ -10,7 +10,7 @@ extern __shared__ uint4 shared_memory[];
 // Attention of a few query tokens a sequence over its KV cache. A block takes kRows query rows of
 // one KV head and a share of the tokens; its warps take that share's tiles in turn, each with its
 // own copies in flight and its own softmax, and combine at the end.
-extern "C" __global__ void __launch_bounds__(kThreads)
+extern "C" __global__ void __launch_bounds__(kThreads, 1)
     octavo_decode(const __grid_constant__ DecodeArguments arguments) {
   const Rows rows = rows_of_block(arguments.batch);
   if (rows.count <= 0) return;

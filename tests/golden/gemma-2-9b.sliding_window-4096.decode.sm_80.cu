@@ -24,8 +24,8 @@
 //   kernels: [append, decode]
 //
 // Plan
-//   warps: 8, stages: 2, tile_tokens: 16, row_tiles: 1, merge: fused
-//   256 threads, 141312 bytes of dynamic shared memory
+//   warps: 4, stages: 2, tile_tokens: 16, row_tiles: 1, merge: fused
+//   128 threads, 74752 bytes of dynamic shared memory
 
 // ---- templates/arguments.cuh --------------------------------------------------------------------
 
@@ -113,16 +113,16 @@ constexpr int kHeadDimV = 256;
 constexpr int kPageSize = 64;
 constexpr int kGroup = 2;
 constexpr int kRowTiles = 1;
-constexpr int kThreads = 256;
+constexpr int kThreads = 128;
 constexpr int kWindow = 4096;
 constexpr float kLogitScale = 0.0036067376f;
 constexpr float kSoftcap = 72.134752f;
-constexpr int kWarps = 8;
+constexpr int kWarps = 4;
 constexpr int kStages = 2;
 constexpr int kTileTokens = 16;
 constexpr int kStageBytes = 8320;
 constexpr int kValuePart = 128;
-constexpr int kQueryOffset = 133120;
+constexpr int kQueryOffset = 66560;
 
 // ---- templates/ptx/multiply.cuh -----------------------------------------------------------------
 
@@ -696,9 +696,11 @@ struct QueryRows {
     }
   }
 
+  // A product's last word may be beyond the row's end: zeros.
   __device__ void load(float (&values)[kWordDims], int half, int word) const {
     for (float& value : values) value = 0;
-    if (word < kKeyWords) load_query(values, q[half] + dim_of_word(word) * Input::kBytes);
+    if (kKeyWords % Operand::kStepWords != 0 && word >= kKeyWords) return;
+    load_query(values, q[half] + dim_of_word(word) * Input::kBytes);
   }
 
   // The first operand of one product of S.
@@ -1455,7 +1457,7 @@ extern __shared__ uint4 shared_memory[];
 // Attention of a few query tokens a sequence over its KV cache. A block takes kRows query rows of
 // one KV head and a share of the tokens; its warps take that share's tiles in turn, each with its
 // own copies in flight and its own softmax, and combine at the end.
-extern "C" __global__ void __launch_bounds__(kThreads)
+extern "C" __global__ void __launch_bounds__(kThreads, 1)
     octavo_decode(const __grid_constant__ DecodeArguments arguments) {
   const Rows rows = rows_of_block(arguments.batch);
   if (rows.count <= 0) return;

@@ -19,7 +19,8 @@ struct MmaShape {
 };
 
 // One warp-wide mma.sync. Fragments are arrays of 32-bit registers by lane, [register][32], in the
-// ISA's layouts; d may be c. The host must round to nearest and flush nothing, as it does by default.
+// ISA's layouts; d may be c. The host must round to nearest and flush nothing, as it does by
+// default.
 using MmaFunction = void (*)(std::uint32_t* d, const std::uint32_t* a, const std::uint32_t* b,
                              const std::uint32_t* c);
 
