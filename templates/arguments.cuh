@@ -25,8 +25,8 @@ struct KvCache {
   DeviceAddress v_scale;
   DeviceAddress page_table;  // int32 [batch, page_table_stride]: page of each page_size tokens;
                              // paged. append writes nothing for tokens whose page is negative
-  int page_table_stride;  // entries in a row of page_table; paged only
-  int capacity;           // tokens a sequence may hold; contiguous only
+  int page_table_stride;     // entries in a row of page_table; paged only
+  int capacity;              // tokens a sequence may hold; contiguous only
 };
 
 // Which rows of a packed [tokens, heads, dim] tensor belong to which sequence, and how long each

@@ -30,9 +30,9 @@
 // ---- templates/arguments.cuh --------------------------------------------------------------------
 
 // The arguments of every kernel, as the device reads them and as the host writes them: this file is
-// compiled into both, so that the two can never disagree. All pointers are device addresses. Tensors
-// start at multiples of 16 bytes, and strides are multiples of 8 elements, so that rows are read and
-// written 16 bytes at a time.
+// compiled into both, so that the two can never disagree. All pointers are device addresses.
+// Tensors start at multiples of 16 bytes, and strides are multiples of 8 elements, so that rows are
+// read and written 16 bytes at a time.
 
 namespace octavo {
 
@@ -53,8 +53,8 @@ struct KvCache {
   DeviceAddress v;
   DeviceAddress k_scale;
   DeviceAddress v_scale;
-  DeviceAddress page_table;  // int32 [batch, page_table_stride]: page of each page_size tokens; paged.
-                             // append writes nothing for tokens whose page is negative
+  DeviceAddress page_table;  // int32 [batch, page_table_stride]: page of each page_size tokens;
+                             // paged. append writes nothing for tokens whose page is negative
   int page_table_stride;     // entries in a row of page_table; paged only
   int capacity;              // tokens a sequence may hold; contiguous only
 };
@@ -66,7 +66,7 @@ struct Batch {
   DeviceAddress token_start;  // int32 [sequences + 1], ascending, token_start[0] = 0
   DeviceAddress kv_length;    // int32 [sequences], tokens in the cache with the new ones included
   int sequences;
-  int tokens;                 // token_start[sequences]; times the query heads below 2^31
+  int tokens;  // token_start[sequences]; times the query heads below 2^31
 };
 
 // K and V of the new tokens go to the cache. With RoPE, K is rotated on its way and Q is rotated
@@ -95,10 +95,10 @@ struct DecodeArguments {
   DeviceAddress sinks;           // fp32 [query_heads], logits; with sinks only
   DeviceAddress partial_output;  // fp32 [splits, tokens, query_heads, v_dim]; splits > 1 only
   DeviceAddress partial_lse;     // fp32 [splits, tokens, query_heads], base 2; splits > 1 only
-  DeviceAddress arrivals;        // uint32, one a group of splits, zero before and after; fused merge
-  long long q_stride;            // elements from one token's row to the next
-  float output_scale;            // an e4m3 output holds value / output_scale
-  int splits;                    // parts that each sequence's tokens are cut into
+  DeviceAddress arrivals;  // uint32, one a group of splits, zero before and after; fused merge
+  long long q_stride;      // elements from one token's row to the next
+  float output_scale;      // an e4m3 output holds value / output_scale
+  int splits;              // parts that each sequence's tokens are cut into
 };
 
 // What decode left in partial_output and partial_lse becomes output and lse.
