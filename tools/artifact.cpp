@@ -47,6 +47,16 @@ std::vector<Plan> plans_everywhere(const Spec& spec) {
 
 }  // namespace
 
+void add_artifact_options(CLI::App& command, ArtifactOptions& options) {
+  command.add_option("SPEC", options.specs, "Spec files")->required();
+  command
+      .add_option("--arch", options.architectures,
+                  "Architectures, such as sm_90a,sm_89; default: all")
+      ->delimiter(',')
+      ->allow_extra_args(false);
+  command.add_option("--out", options.out, "Folder to write to")->capture_default_str();
+}
+
 std::vector<Artifact> make_artifacts(const std::vector<std::string>& spec_files,
                                      const std::vector<std::string>& architecture_names) {
   const std::vector<Architecture> wanted = find_architectures(architecture_names);

@@ -1,6 +1,7 @@
 // Kernels as files: what `generate` and `compile` write.
 #pragma once
 
+#include <CLI/CLI.hpp>
 #include <filesystem>
 #include <nlohmann/json.hpp>
 #include <string>
@@ -16,6 +17,13 @@ struct Artifact {
   Source source;
   std::string stem;  // of its files' names: "llama-3.1-8b-<digest>.sm_90a.decode"
 };
+
+// What `generate` and `compile` are both asked.
+struct ArtifactOptions {
+  std::vector<std::string> specs, architectures;
+  std::string out = "kernels";
+};
+void add_artifact_options(CLI::App& command, ArtifactOptions& options);
 
 // Every kernel of every spec in the files, for each of these architectures. No architectures: for
 // all of them on which a spec has kernels. Throws SpecError, and UsageError for an unknown

@@ -15,9 +15,7 @@ namespace {
 
 using json = nlohmann::ordered_json;
 
-struct Options {
-  std::vector<std::string> specs, architectures;
-  std::string out = "kernels";
+struct Options : ArtifactOptions {
   bool print_json = false;
 };
 
@@ -91,13 +89,7 @@ void add_compile(CLI::App& app, int&) {
   const auto options = std::make_shared<Options>();
   CLI::App* command =
       app.add_subcommand("compile", "Compile every kernel of specs, for use offline");
-  command->add_option("SPEC", options->specs, "Spec files")->required();
-  command
-      ->add_option("--arch", options->architectures,
-                   "Architectures, such as sm_90a,sm_89; default: all")
-      ->delimiter(',')
-      ->allow_extra_args(false);
-  command->add_option("--out", options->out, "Folder to write to")->capture_default_str();
+  add_artifact_options(*command, *options);
   command->add_flag("--json", options->print_json, "Print JSON: an object a spec");
   command->footer(
       "Writes .cu, .ptx and .cubin of each kernel and manifest.json.\n\n"

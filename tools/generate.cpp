@@ -9,12 +9,7 @@
 namespace octavo {
 namespace {
 
-struct Options {
-  std::vector<std::string> specs, architectures;
-  std::string out = "kernels";
-};
-
-void generate(const Options& options) {
+void generate(const ArtifactOptions& options) {
   const std::vector<Artifact> artifacts = make_artifacts(options.specs, options.architectures);
   write_artifacts(artifacts, {}, options.out);
   for (const Artifact& artifact : artifacts) {
@@ -25,16 +20,10 @@ void generate(const Options& options) {
 }  // namespace
 
 void add_generate(CLI::App& app, int&) {
-  const auto options = std::make_shared<Options>();
+  const auto options = std::make_shared<ArtifactOptions>();
   CLI::App* command =
       app.add_subcommand("generate", "Write the CUDA source of every kernel of specs");
-  command->add_option("SPEC", options->specs, "Spec files")->required();
-  command
-      ->add_option("--arch", options->architectures,
-                   "Architectures, such as sm_90a,sm_89; default: all")
-      ->delimiter(',')
-      ->allow_extra_args(false);
-  command->add_option("--out", options->out, "Folder to write to")->capture_default_str();
+  add_artifact_options(*command, *options);
   command->footer(
       "Writes one .cu a kernel and manifest.json, the same bytes every time.\n\n"
       "Example:\n  octavo generate specs/llama-3.1-8b.yaml --arch sm_90a --out kernels");

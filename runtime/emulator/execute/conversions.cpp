@@ -79,25 +79,11 @@ void to_f16(U32* d, const U16* a, U32 relu, const std::array<U16, 256>& table) {
   for (int i = 0; i < kLanes; ++i) d[i] = lookup(a[i] & 0xFF) | lookup(a[i] >> 8) << 16;
 }
 
-double rounded(double value, U32 rounding) {
-  switch (static_cast<Rounding>(rounding)) {
-    case Rounding::nearest:
-      return std::nearbyint(value);
-    case Rounding::zero:
-      return std::trunc(value);
-    case Rounding::down:
-      return std::floor(value);
-    case Rounding::up:
-      break;
-  }
-  return std::ceil(value);
-}
-
 // NaN gives the integer whose highest bit alone is set.
 template <typename T>
 void to_integer(T* d, const double* a, U32 rounding) {
   for (int i = 0; i < kLanes; ++i) {
-    const double value = rounded(a[i], rounding);
+    const double value = round_integer(a[i], static_cast<Rounding>(rounding));
     constexpr double kEnd = std::is_signed_v<T> ? 0x1p63 : 0x1p64;
     constexpr double kBegin = std::is_signed_v<T> ? -0x1p63 : 0;
     d[i] = std::isnan(value) ? static_cast<T>(U64{1} << 63)

@@ -28,8 +28,6 @@ double decode(std::uint32_t bits, const Format& format) {
   return negative ? -value : value;
 }
 
-namespace {
-
 double round_integer(double value, Rounding rounding) {
   switch (rounding) {
     case Rounding::nearest:
@@ -43,8 +41,6 @@ double round_integer(double value, Rounding rounding) {
   }
   return std::ceil(value);
 }
-
-}  // namespace
 
 std::uint32_t encode(double value, const Format& format, Rounding rounding, bool saturate) {
   if (std::isnan(value)) return format.nan();

@@ -22,6 +22,7 @@ inline std::uint32_t flush(std::uint32_t f32) {
 }
 
 enum class Rounding : std::uint8_t { nearest, zero, down, up };
+double round_integer(double value, Rounding rounding);
 
 // A binary floating-point format of up to 16 bits.
 struct Format {
