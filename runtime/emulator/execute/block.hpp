@@ -10,6 +10,7 @@
 #include <string>
 #include <vector>
 
+#include "execute/order.hpp"
 #include "execute/warp.hpp"
 #include "fault.hpp"
 
@@ -30,6 +31,7 @@ struct Launch {
   const std::uint64_t* symbols;
   const Memory* memory;
   const DeviceModel* device;
+  Order order;
   std::string_view ptx;  // whose lines faults quote
   std::uint64_t id;
 

@@ -101,6 +101,7 @@ class LoadedProgram final : public Program {
     launch.symbols = symbols_.data();
     launch.memory = &memory_;
     launch.device = &device_;
+    launch.order = order_from_environment();
     launch.ptx = ptx_;
     launch.id = ++launches;
     const double timeout = std::min(environment("OCTAVO_EMULATOR_TIMEOUT", kDefaultTimeout), 1e8);
