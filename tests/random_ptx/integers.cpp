@@ -9,14 +9,18 @@ using ptx::Instruction;
 using ptx::Type;
 using std::uint64_t;
 
+__extension__ using UnsignedWide = unsigned __int128;
+
 uint64_t bits_of(Wide value) { return static_cast<uint64_t>(value); }
 
 bool bit(uint64_t x, int i) { return (x >> i) & 1; }
 
 uint64_t multiply(const Instruction& instruction, Sources s) {
   const Type type = instruction.type();
-  const Wide product = value_of(s[0], type) * value_of(s[1], type);
-  return bits_of(instruction.has("hi") ? product >> width_of(type) : product);
+  // Unsigned: that of two u64 does not fit a signed one, and the bits are the same.
+  const auto product = static_cast<UnsignedWide>(value_of(s[0], type)) *
+                       static_cast<UnsignedWide>(value_of(s[1], type));
+  return static_cast<uint64_t>(instruction.has("hi") ? product >> width_of(type) : product);
 }
 
 uint64_t multiply_add(const Instruction& instruction, Sources s) {
