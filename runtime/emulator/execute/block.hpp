@@ -23,6 +23,8 @@ struct KernelCode {
   std::uint32_t dynamic_offset = 0;  // where dynamic shared memory begins
 };
 
+constexpr std::uint64_t kNoFault = ~std::uint64_t{0};
+
 struct Launch {
   const KernelInfo* info;
   KernelCode code;
@@ -34,20 +36,26 @@ struct Launch {
   Order order;
   std::string_view ptx;  // whose lines faults quote
   std::uint64_t id;
+  std::uint64_t first_cluster = 0, stride = 1;  // of an affine permutation of the clusters
 
-  std::uint64_t blocks() const { return std::uint64_t{shape.grid.x} * shape.grid.y * shape.grid.z; }
+  std::uint64_t blocks() const { return count(shape.grid); }
+  std::uint64_t clusters() const { return blocks() / count(shape.cluster); }
+  // The cluster that is taken in at this turn: the turns' order is the schedule's.
+  std::uint64_t cluster_at(std::uint64_t turn) const {
+    return (first_cluster + turn * stride) % clusters();
+  }
   std::uint32_t threads() const { return shape.block.x * shape.block.y * shape.block.z; }
   std::uint32_t shared_bytes() const { return code.dynamic_offset + shape.dynamic_shared_bytes; }
 
   // --- shared by the host threads that run it
-  std::atomic<std::uint64_t> next_block{0};
-  std::atomic<std::uint64_t> first_fault{~std::uint64_t{0}};  // the lowest block that has faulted
-  std::atomic<std::int64_t> last_progress{0};                 // steady-clock nanoseconds
+  std::atomic<std::uint64_t> next_turn{0};           // clusters that have been taken in
+  std::atomic<std::uint64_t> first_fault{kNoFault};  // the lowest turn that has faulted
+  std::atomic<std::int64_t> last_progress{0};        // steady-clock nanoseconds
   std::int64_t deadline = 0;
   std::mutex fault_mutex;
-  std::optional<Fault> fault;  // of block first_fault
+  std::optional<Fault> fault;  // of turn first_fault
 
-  void record(std::uint64_t block, const Fault& what);
+  void record(std::uint64_t turn, const Fault& what);
 };
 
 struct Barrier {
@@ -59,15 +67,17 @@ struct Barrier {
 
 constexpr int kBarriers = 16;
 
+struct Cluster;
+
 struct Block {
   Launch* launch;
-  std::uint64_t number;  // in the grid, x fastest
-  std::uint32_t index[3];
+  Cluster* cluster;
+  std::uint32_t rank;      // in the cluster, x fastest
+  std::uint32_t index[3];  // in the grid
   std::byte* shared;
   std::vector<Warp*> warps;
   std::uint32_t live_warps = 0;
   Barrier barriers[kBarriers];
-  std::optional<Fault> fault;
 };
 
 // The line of PTX with this number, without its indentation and comment.

@@ -197,7 +197,7 @@ class LoadedProgram final : public Program {
     const auto fail = [&](CUresult code, const std::string& what) {
       throw Fault(code, fmt::format("kernel {}: {}", info.name, what));
     };
-    const auto& [grid, block, dynamic] = shape;
+    const auto& [grid, block, dynamic, cluster] = shape;
     if (grid.x == 0 || grid.y == 0 || grid.z == 0 || block.x == 0 || block.y == 0 || block.z == 0) {
       fail(CUDA_ERROR_INVALID_VALUE, "a grid or block of no threads");
     }

@@ -17,6 +17,7 @@ namespace octavo::emulator {
 struct Dim3 {
   std::uint32_t x = 1, y = 1, z = 1;
 };
+inline std::uint64_t count(const Dim3& size) { return std::uint64_t{size.x} * size.y * size.z; }
 
 struct Parameter {
   std::uint32_t offset, bytes;  // in the parameter buffer
@@ -35,6 +36,7 @@ struct KernelInfo {
 struct LaunchShape {
   Dim3 grid, block;
   std::uint32_t dynamic_shared_bytes = 0;
+  Dim3 cluster = {};  // in blocks; divides the grid
 };
 
 class Program {

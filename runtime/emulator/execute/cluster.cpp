@@ -1,0 +1,84 @@
+#include "execute/cluster.hpp"
+
+#include <fmt/core.h>
+
+#include <utility>
+
+namespace octavo::emulator {
+namespace {
+
+namespace context = boost::context::detail;
+
+constexpr std::int32_t kBudget = 256;
+constexpr std::size_t kLongestList = 200;
+
+void shuffle(Cluster& cluster) {
+  auto& warps = cluster.warps;
+  for (std::size_t left = warps.size(); left > 1; --left) {
+    std::swap(warps[left - 1], warps[cluster.schedule.below(left)]);
+  }
+}
+
+// True if the warp did more than to poll.
+bool run(Cluster& cluster, Warp& warp) {
+  warp.polled = warp.advanced = false;
+  warp.budget = cluster.launch->order.random_schedule
+                    ? static_cast<std::int32_t>(1 + cluster.schedule.below(kBudget))
+                    : kBudget;
+  const auto back = context::jump_fcontext(warp.context, &warp);
+  warp.context = back.fctx;
+  return warp.advanced || !warp.polled || warp.state != WarpState::ready;
+}
+
+std::string place(const Cluster& cluster, const Warp& warp) {
+  std::string text;
+  if (cluster.blocks.size() > 1) text = fmt::format("block {} ", warp.block->rank);
+  text += fmt::format("warp {}", warp.warpid);
+  if (warp.state == WarpState::ready) return text + fmt::format(" near line {}", warp.line);
+  const Barrier& barrier = warp.block->barriers[warp.barrier];
+  return text + fmt::format(" at barrier {} ({} of {} threads arrived, line {})", warp.barrier,
+                            barrier.threads, barrier.expected, warp.line);
+}
+
+}  // namespace
+
+bool run_round(Cluster& cluster) {
+  bool ran = false, advanced = false;
+  if (cluster.launch->order.random_schedule) shuffle(cluster);
+  for (Warp* warp : cluster.warps) {
+    if (warp->state != WarpState::ready) continue;
+    ran = true;
+    advanced = run(cluster, *warp) || advanced;
+    if (cluster.fault) return true;
+    perform_at_random(cluster);
+  }
+  if (advanced || cluster.live_warps == 0 || perform_pending(cluster)) return true;
+  if (!ran) cluster.fault = cluster_fault(cluster, "barriers that can never complete");
+  return !ran;
+}
+
+void finish(Warp& warp) {
+  warp.state = WarpState::done;
+  Block& block = *warp.block;
+  --block.live_warps;
+  --block.cluster->live_warps;
+  // Those that stay need not wait for this warp any more.
+  for (std::uint32_t b = 0; b < kBarriers; ++b) try_complete(block, b);
+}
+
+Fault cluster_fault(const Cluster& cluster, const char* what) {
+  std::string places;
+  for (const Block& block : cluster.blocks) {
+    for (const Warp* warp : block.warps) {
+      if (warp->state == WarpState::done || places.size() > kLongestList) continue;
+      places += (places.empty() ? "" : ", ") + place(cluster, *warp);
+    }
+  }
+  const auto& index = cluster.blocks[0].index;
+  return Fault(CUDA_ERROR_LAUNCH_FAILED,
+               fmt::format("kernel {}: {} ({},{},{}): {}: {}", cluster.launch->info->name,
+                           cluster.blocks.size() > 1 ? "cluster of block" : "block", index[0],
+                           index[1], index[2], what, places));
+}
+
+}  // namespace octavo::emulator

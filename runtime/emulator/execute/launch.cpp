@@ -1,0 +1,83 @@
+// A launch over the host's threads, and how a warp leaves its kernel: for a while, or for good.
+#include <fmt/core.h>
+
+#include <algorithm>
+#include <cstdarg>
+#include <cstdio>
+#include <numeric>
+#include <thread>
+
+#include "execute/worker.hpp"
+
+namespace octavo::emulator {
+
+void yield(Warp& warp) {
+  const auto back = boost::context::detail::jump_fcontext(warp.scheduler, nullptr);
+  warp.scheduler = back.fctx;
+}
+
+std::string_view ptx_line(std::string_view ptx, int line) {
+  constexpr std::size_t kLongestQuote = 160;
+  std::size_t begin = 0;
+  for (int i = 1; i < line; ++i) {
+    begin = ptx.find('\n', begin);
+    if (begin == std::string_view::npos) return {};
+    ++begin;
+  }
+  std::string_view text = ptx.substr(begin, ptx.find('\n', begin) - begin);
+  text = text.substr(0, std::min(text.find("//"), kLongestQuote));
+  const std::size_t first = text.find_first_not_of(" \t");
+  if (first == std::string_view::npos) return {};
+  return text.substr(first, text.find_last_not_of(" \t\r;") + 1 - first);
+}
+
+void fault(Warp& warp, CUresult code, int lane, const char* format, ...) {
+  char what[512];
+  std::va_list arguments;
+  va_start(arguments, format);
+  std::vsnprintf(what, sizeof what, format, arguments);
+  va_end(arguments);
+  {
+    const Block& block = *warp.block;
+    std::string instruction(ptx_line(block.launch->ptx, warp.line));
+    std::replace(instruction.begin(), instruction.end(), '\t', ' ');
+    warp.block->cluster->fault.emplace(
+        code, fmt::format("kernel {}, line {}: {}: block ({},{},{}), warp {}, lane {}: {}",
+                          block.launch->info->name, warp.line, instruction, block.index[0],
+                          block.index[1], block.index[2], warp.warpid, lane, what));
+  }
+  for (;;) yield(warp);
+}
+
+void Launch::record(std::uint64_t turn, const Fault& what) {
+  const std::lock_guard lock(fault_mutex);
+  if (turn >= first_fault.load()) return;
+  first_fault.store(turn);
+  fault.emplace(what);
+}
+
+namespace {
+
+// Draws the order in which clusters are taken in.
+void shuffle_turns(Launch& launch) {
+  const std::uint64_t clusters = launch.clusters();
+  if (!launch.order.random_schedule || clusters > UINT32_MAX) return;
+  Random random(launch.order.schedule_seed, clusters);
+  launch.first_cluster = random.below(clusters);
+  do {
+    launch.stride = 1 + random.below(clusters);
+  } while (std::gcd(launch.stride, clusters) != 1);
+}
+
+}  // namespace
+
+void run_grid(Launch& launch, unsigned threads) {
+  shuffle_turns(launch);
+  launch.last_progress.store(std::chrono::steady_clock::now().time_since_epoch().count());
+  const auto workers = static_cast<unsigned>(std::min<std::uint64_t>(threads, launch.clusters()));
+  std::vector<std::jthread> pool;
+  for (unsigned i = 1; i < workers; ++i) pool.emplace_back([&launch] { Worker(launch).run(); });
+  Worker(launch).run();
+}
+
+}  // namespace octavo::emulator

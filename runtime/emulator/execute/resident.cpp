@@ -1,0 +1,143 @@
+#include "execute/resident.hpp"
+
+#include <sys/mman.h>
+
+#include <cstdlib>
+#include <cstring>
+
+namespace octavo::emulator {
+namespace {
+
+namespace context = boost::context::detail;
+
+// Virtual: only the pages that a kernel touches are ever committed.
+constexpr std::size_t kStackBytes = 4u << 20;
+// Wider than any frame of a compiled kernel: an overflow must hit it.
+constexpr std::size_t kGuardBytes = 1u << 20;
+
+void run_warp(context::transfer_t from) {
+  auto& warp = *static_cast<Warp*>(from.data);
+  warp.scheduler = from.fctx;
+  warp.block->launch->code.function(&warp, warp.frame);
+  finish(warp);
+  context::jump_fcontext(warp.scheduler, nullptr);
+}
+
+Dim3 index_of(std::uint64_t number, const Dim3& size) {
+  return {static_cast<std::uint32_t>(number % size.x),
+          static_cast<std::uint32_t>(number / size.x % size.y),
+          static_cast<std::uint32_t>(number / size.x / size.y)};
+}
+
+}  // namespace
+
+WarpMemory::WarpMemory(std::size_t frame_bytes, std::size_t local_bytes) {
+  void* memory = mmap(nullptr, kStackBytes, PROT_READ | PROT_WRITE,
+                      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  if (memory == MAP_FAILED) throw Fault(CUDA_ERROR_OUT_OF_MEMORY, "no memory for a warp's stack");
+  stack = static_cast<std::byte*>(memory);
+  mprotect(stack, kGuardBytes, PROT_NONE);
+  frame_memory.reset(new std::byte[frame_bytes + 64]);
+  const auto address = reinterpret_cast<std::uintptr_t>(frame_memory.get());
+  frame = frame_memory.get() + (64 - address % 64) % 64;
+  local_memory.reset(new std::byte[local_bytes * kLanes + 16]);
+}
+
+WarpMemory::~WarpMemory() { munmap(stack, kStackBytes); }
+
+Resident::Resident(Launch& launch)
+    : launch_(launch),
+      warps_of_block_((launch.threads() + kLanes - 1) / kLanes),
+      block_stride_((launch.shared_bytes() + 2047) / 1024 * 1024) {
+  const std::size_t blocks = count(launch.shape.cluster);
+  shared_.reset(static_cast<std::byte*>(std::aligned_alloc(1024, blocks * block_stride_)));
+  if (!shared_) throw Fault(CUDA_ERROR_OUT_OF_MEMORY, "no memory for a block");
+  for (std::size_t w = 0; w < blocks * warps_of_block_; ++w) {
+    memories_.push_back(
+        std::make_unique<WarpMemory>(launch.code.frame_bytes, launch.info->local_bytes));
+  }
+}
+
+void Resident::start(std::uint64_t turn) {
+  polling_rounds = 0;
+  cluster = Cluster{};
+  cluster.launch = &launch_;
+  cluster.turn = turn;
+  cluster.number = launch_.cluster_at(turn);
+  cluster.schedule = Random(launch_.order.schedule_seed, cluster.number);
+  cluster.blocks.resize(count(launch_.shape.cluster));
+  for (std::uint32_t rank = 0; rank < cluster.blocks.size(); ++rank) {
+    start_block(cluster.blocks[rank], rank, cluster.number);
+  }
+}
+
+void Resident::start_block(Block& block, std::uint32_t rank, std::uint64_t cluster_number) {
+  const Dim3 grid = launch_.shape.grid, size = launch_.shape.cluster;
+  const Dim3 first = index_of(cluster_number, {grid.x / size.x, grid.y / size.y, grid.z / size.z});
+  const Dim3 inner = index_of(rank, size);
+  block.launch = &launch_;
+  block.cluster = &cluster;
+  block.rank = rank;
+  block.index[0] = first.x * size.x + inner.x;
+  block.index[1] = first.y * size.y + inner.y;
+  block.index[2] = first.z * size.z + inner.z;
+  block.shared = shared_.get() + rank * block_stride_;
+  std::memset(block.shared, 0xFF, launch_.shared_bytes());
+  block.live_warps = warps_of_block_;
+  cluster.live_warps += warps_of_block_;
+  for (std::uint32_t w = 0; w < warps_of_block_; ++w) {
+    WarpMemory& memory = *memories_[rank * warps_of_block_ + w];
+    start_warp(memory, block, w);
+    block.warps.push_back(&memory.warp);
+    cluster.warps.push_back(&memory.warp);
+  }
+}
+
+void Resident::start_warp(WarpMemory& memory, Block& block, std::uint32_t number) const {
+  Warp& warp = memory.warp;
+  std::memset(static_cast<void*>(&warp), 0, sizeof warp);
+  memory.copies.clear();
+  // Registers and local memory that were never written hold NaNs, whatever ran here before.
+  std::memset(memory.frame, 0xFF, launch_.code.frame_bytes);
+  std::memset(memory.local_memory.get(), 0xFF, std::size_t{launch_.info->local_bytes} * kLanes);
+  const LaunchShape& shape = launch_.shape;
+  const std::uint32_t first = number * kLanes;
+  for (std::uint32_t lane = 0; lane < kLanes; ++lane) {
+    const std::uint32_t thread = first + lane;
+    warp.tid[0][lane] = thread % shape.block.x;
+    warp.tid[1][lane] = thread / shape.block.x % shape.block.y;
+    warp.tid[2][lane] = thread / shape.block.x / shape.block.y;
+    const bool exists = thread < launch_.threads();
+    warp.mask_lanes[lane] = exists ? ~0u : 0;
+    warp.next[lane] = exists ? 0 : kExited;
+    if (exists) warp.mask |= 1u << lane;
+  }
+  warp.live = warp.mask;
+  for (int d = 0; d < 3; ++d) warp.ctaid[d] = block.index[d];
+  const Dim3 grid = shape.grid, threads = shape.block;
+  warp.ntid[0] = threads.x, warp.ntid[1] = threads.y, warp.ntid[2] = threads.z;
+  warp.nctaid[0] = grid.x, warp.nctaid[1] = grid.y, warp.nctaid[2] = grid.z;
+  warp.warpid = number;
+  warp.nwarpid = warps_of_block_;
+  warp.nsmid = static_cast<std::uint32_t>(launch_.device->multiprocessors);
+  const std::uint64_t flat =
+      (std::uint64_t{block.index[2]} * grid.y + block.index[1]) * grid.x + block.index[0];
+  warp.smid = static_cast<std::uint32_t>(flat % warp.nsmid);
+  warp.dynamic_shared_bytes = shape.dynamic_shared_bytes;
+  warp.total_shared_bytes = launch_.shared_bytes();
+  warp.gridid = launch_.id;
+  warp.parameters = launch_.parameters;
+  warp.parameter_bytes = launch_.info->parameter_bytes;
+  warp.symbols = launch_.symbols;
+  warp.shared = block.shared;
+  warp.frame = memory.frame;
+  warp.local = memory.local_memory.get();
+  warp.local_bytes = launch_.info->local_bytes;
+  warp.block = &block;
+  warp.copies = &memory.copies;
+  warp.state = WarpState::ready;
+  warp.context =
+      context::make_fcontext(memory.stack + kStackBytes, kStackBytes - kGuardBytes, run_warp);
+}
+
+}  // namespace octavo::emulator

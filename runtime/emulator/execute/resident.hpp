@@ -1,0 +1,49 @@
+// A cluster and the memory it runs in.
+#pragma once
+
+#include <memory>
+#include <vector>
+
+#include "execute/cluster.hpp"
+
+namespace octavo::emulator {
+
+// A warp's memory, kept for the next one.
+struct WarpMemory {
+  Warp warp;
+  std::vector<PendingCopy> copies;
+  std::byte* stack = nullptr;
+  std::unique_ptr<std::byte[]> frame_memory, local_memory;
+  std::byte* frame = nullptr;
+
+  WarpMemory(std::size_t frame_bytes, std::size_t local_bytes);
+  WarpMemory(const WarpMemory&) = delete;
+  WarpMemory& operator=(const WarpMemory&) = delete;
+  ~WarpMemory();
+};
+
+// One cluster after another of the same launch runs in it.
+class Resident {
+ public:
+  explicit Resident(Launch& launch);  // throws Fault OUT_OF_MEMORY
+  Resident(const Resident&) = delete;
+  Resident& operator=(const Resident&) = delete;
+
+  // Every warp of the cluster that is taken in at this turn is ready at its first instruction.
+  void start(std::uint64_t turn);
+
+  Cluster cluster;
+  int polling_rounds = 0;
+
+ private:
+  void start_block(Block& block, std::uint32_t rank, std::uint64_t cluster_number);
+  void start_warp(WarpMemory& memory, Block& block, std::uint32_t number) const;
+
+  Launch& launch_;
+  std::uint32_t warps_of_block_;
+  std::size_t block_stride_;
+  std::unique_ptr<std::byte, decltype(&std::free)> shared_{nullptr, std::free};
+  std::vector<std::unique_ptr<WarpMemory>> memories_;  // block by block
+};
+
+}  // namespace octavo::emulator
