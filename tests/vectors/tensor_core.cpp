@@ -4,6 +4,7 @@
 #include <doctest/doctest.h>
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cstdio>
 #include <cstdlib>
 #include <filesystem>
@@ -14,6 +15,7 @@
 #include <vector>
 
 #include "tensor_core/fused_dot.hpp"
+#include "tensor_core/wgmma.hpp"
 
 namespace octavo::emulator::tensor_core {
 namespace {
@@ -33,6 +35,7 @@ std::optional<Element> element_named(const std::string& name) {
 }
 
 struct VectorFile {
+  Instruction instruction{};
   const DotModel* model = nullptr;
   Element a{}, b{};
   Accumulator accumulator{};
@@ -57,7 +60,7 @@ std::optional<VectorFile> describe(const std::string& name) {
   const auto a = element_named(elements.front()), b = element_named(elements.back());
   if (!a || !b || (parts[3] != "f32" && parts[3] != "f16")) return std::nullopt;
   const auto instruction = parts[1] == "wgmma" ? Instruction::wgmma : Instruction::mma_sync;
-  return VectorFile{find_dot_model(instruction, device, *a, *b), *a, *b,
+  return VectorFile{instruction, find_dot_model(instruction, device, *a, *b), *a, *b,
                     parts[3] == "f16" ? Accumulator::f16 : Accumulator::f32};
 }
 
@@ -74,6 +77,28 @@ std::uint32_t without_zero_sign(std::uint32_t bits, Accumulator accumulator) {
   return bits == (accumulator == Accumulator::f16 ? 0x8000u : 0x80000000u) ? 0 : bits;
 }
 
+// The same output as one of a wgmma's, or of a chain of them, whose other outputs are zeros.
+std::uint32_t wgmma_dot(const VectorFile& file, const std::vector<std::uint32_t>& a,
+                        const std::vector<std::uint32_t>& b, std::uint32_t c) {
+  const WgmmaShape shape{8, file.a, file.b, file.accumulator};
+  std::vector<std::uint32_t> d(static_cast<std::size_t>(shape.accumulator_registers()) * 32);
+  // Row 3, column 6 belong to lane 3 * 4 + 6 / 2, as the lower of two.
+  constexpr std::size_t kRow = 3, kColumn = 6, kLane = kRow * 4 + kColumn / 2;
+  d[kLane] = c;
+  const auto bytes = static_cast<std::size_t>(bytes_of(file.a)), k = 32 / bytes;
+  for (std::size_t begin = 0; begin < a.size(); begin += k) {
+    std::uint32_t a_words[kWgmmaWords] = {}, b_words[kWgmmaColumnWords] = {};
+    for (std::size_t i = begin; i < std::min(begin + k, a.size()); ++i) {
+      const std::size_t at = (i - begin) * bytes;  // in the row's or column's 32 bytes
+      const std::size_t in_register = at / 16 * 32, in_core = at % 16 / 4, shift = at % 4 * 8;
+      a_words[in_register * 2 + kRow * 4 + in_core] |= a[i] << shift;
+      b_words[in_register + kColumn * 4 + in_core] |= b[i] << shift;
+    }
+    wgmma(shape, false, a_words, b_words, d.data());
+  }
+  return file.accumulator == Accumulator::f16 ? d[kLane] & 0xFFFF : d[kLane];
+}
+
 // Rows that do not match; the first few are printed.
 int mismatches(const std::filesystem::path& path, const VectorFile& file, int& rows) {
   std::ifstream stream(path);
@@ -88,6 +113,7 @@ int mismatches(const std::filesystem::path& path, const VectorFile& file, int& r
     REQUIRE(a.size() == b.size());
     ++rows;
     const std::uint32_t got = fused_dot(*file.model, file.accumulator, {file.a, a}, {file.b, b}, c);
+    if (file.instruction == Instruction::wgmma) REQUIRE(wgmma_dot(file, a, b, c) == got);
     if (without_zero_sign(got, file.accumulator) == without_zero_sign(d, file.accumulator))
       continue;
     if (++wrong <= 3)

@@ -24,17 +24,6 @@ constexpr std::string_view name_of(Accumulator accumulator) {
   return kNames[static_cast<std::size_t>(accumulator)];
 }
 
-// Integer products and sums are exact modulo 2^32.
-void integer_dot(Element a, Element b, int k, Tile& tile) {
-  const auto extend = [](Element element, std::uint32_t bits) {
-    return element == s8 ? static_cast<std::uint32_t>(static_cast<std::int8_t>(bits)) : bits;
-  };
-  for (int row = 0; row < kTileRows; ++row)
-    for (int i = 0; i < k; ++i)
-      for (int column = 0; column < kTileColumns; ++column)
-        tile.c[row][column] += extend(a, tile.a[row][i]) * extend(b, tile.b[i][column]);
-}
-
 template <MmaShape kShape>
 void multiply(std::uint32_t* d, const std::uint32_t* a, const std::uint32_t* b,
               const std::uint32_t* c) {
@@ -43,7 +32,7 @@ void multiply(std::uint32_t* d, const std::uint32_t* a, const std::uint32_t* b,
   load_operands(a, b, kShape.a, kShape.k, tile);
   load_accumulator(c, kShape.accumulator, tile);
   if constexpr (is_integer(kShape.a)) {
-    integer_dot(kShape.a, kShape.b, kShape.k, tile);
+    integer_tile_dot(kShape.a, kShape.b, kShape.k, false, tile);
   } else {
     static const DotModel& model =
         *find_dot_model(Instruction::mma_sync, kShape.compute_capability, kShape.a, kShape.b);

@@ -259,4 +259,22 @@ void tile_dot(const DotModel& model, Accumulator accumulator, Element a, Element
   if (!finite) scalar_tile_dot(model, accumulator, a, b, k, tile);
 }
 
+void integer_tile_dot(Element a, Element b, int k, bool saturate, Tile& tile) {
+  const auto extend = [](Element element, std::uint32_t bits) {
+    return element == Element::s8 ? static_cast<std::int8_t>(bits) : static_cast<int>(bits);
+  };
+  for (int row = 0; row < kTileRows; ++row) {
+    int products[kTileColumns] = {};
+    for (int i = 0; i < k; ++i)
+      for (int column = 0; column < kTileColumns; ++column)
+        products[column] += extend(a, tile.a[row][i]) * extend(b, tile.b[i][column]);
+    for (int column = 0; column < kTileColumns; ++column) {
+      std::uint32_t& c = tile.c[row][column];
+      std::int64_t sum = std::int64_t{static_cast<std::int32_t>(c)} + products[column];
+      if (saturate) sum = std::clamp<std::int64_t>(sum, INT32_MIN, INT32_MAX);
+      c = static_cast<std::uint32_t>(sum);
+    }
+  }
+}
+
 }  // namespace octavo::emulator::tensor_core

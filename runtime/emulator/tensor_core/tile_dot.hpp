@@ -26,4 +26,7 @@ void tile_dot(const DotModel& model, Accumulator accumulator, Element a, Element
 void scalar_tile_dot(const DotModel& model, Accumulator accumulator, Element a, Element b, int k,
                      Tile& tile);
 
+// Of s8 and u8: sums are exact, modulo 2^32 or saturated once at the end.
+void integer_tile_dot(Element a, Element b, int k, bool saturate, Tile& tile);
+
 }  // namespace octavo::emulator::tensor_core

@@ -1,0 +1,53 @@
+#include "tensor_core/wgmma.hpp"
+
+#include "tensor_core/fragments.hpp"
+
+namespace octavo::emulator::tensor_core {
+namespace {
+
+constexpr int kLanes = 32, kComputeCapability = 90, kRowBytes = 32;
+
+bool is_integer(Element element) { return element == Element::s8 || element == Element::u8; }
+
+}  // namespace
+
+bool exists(const WgmmaShape& shape) {
+  const auto& [n, a, b, accumulator] = shape;
+  if (n < 8 || n > kWgmmaMostColumns || n % 8 != 0) return false;
+  if (is_integer(a) && is_integer(b)) {
+    // 40, 56, 72 ... are not among its shapes.
+    return accumulator == Accumulator::s32 && (n % 16 == 0 || n <= 24);
+  }
+  if (is_integer(a) || is_integer(b)) return false;
+  if (find_dot_model(Instruction::wgmma, kComputeCapability, a, b) == nullptr) return false;
+  return accumulator == Accumulator::f32 ||
+         (accumulator == Accumulator::f16 && a != Element::bf16 && a != Element::tf32);
+}
+
+void negate(Element element, std::uint32_t* words, int count) {
+  const std::uint32_t signs = bytes_of(element) == 4   ? 0x8000'0000
+                              : bytes_of(element) == 2 ? 0x8000'8000
+                                                       : 0x8080'8080;
+  for (int i = 0; i < count; ++i) words[i] ^= signs;
+}
+
+void wgmma(const WgmmaShape& shape, bool saturate, const std::uint32_t* a, const std::uint32_t* b,
+           std::uint32_t* d) {
+  const int k = kRowBytes / bytes_of(shape.a);
+  const int words = shape.accumulator_registers() * kLanes / (shape.n / kTileColumns);
+  const DotModel* model = find_dot_model(Instruction::wgmma, kComputeCapability, shape.a, shape.b);
+  for (int column = 0; column < shape.n;
+       column += kTileColumns, b += kWgmmaColumnWords, d += words) {
+    Tile tile;
+    load_operands(a, b, shape.a, k, tile);
+    load_accumulator(d, shape.accumulator, tile);
+    if (model == nullptr) {
+      integer_tile_dot(shape.a, shape.b, k, saturate, tile);
+    } else {
+      tile_dot(*model, shape.accumulator, shape.a, shape.b, k, tile);
+    }
+    store_accumulator(d, shape.accumulator, tile);
+  }
+}
+
+}  // namespace octavo::emulator::tensor_core
