@@ -3,7 +3,7 @@
 
 #include <cstring>
 
-#include "execute/block.hpp"
+#include "execute/cluster.hpp"
 #include "execute/helpers.hpp"
 
 namespace octavo::emulator {
@@ -85,6 +85,19 @@ std::byte* resolve_generic(Warp& warp, int lane, std::uint64_t address, std::uin
   return reinterpret_cast<std::byte*>(address);
 }
 
+std::byte* resolve_window(Warp& warp, int lane, std::uint64_t address, std::uint32_t bytes,
+                          std::uint32_t alignment, SharedWindow window) {
+  if (window != SharedWindow::generic) {
+    return resolve_shared(warp, lane, address, bytes, alignment);
+  }
+  if (!inside(address, bytes, warp.shared, warp.total_shared_bytes)) {
+    fault(warp, CUDA_ERROR_ILLEGAL_ADDRESS, lane, "generic address 0x%llx is not of shared memory",
+          static_cast<unsigned long long>(address));
+  }
+  check_alignment(warp, lane, address, alignment, "generic");
+  return reinterpret_cast<std::byte*>(address);
+}
+
 namespace {
 
 enum class Window : std::uint8_t { generic, global, shared, local };
@@ -128,16 +141,27 @@ template <Window window>
 std::byte* resolve(Warp& warp, int lane, std::uint64_t address, std::uint32_t bytes,
                    Access access) {
   switch (window) {
-    case Window::shared:
-      return resolve_shared(warp, lane, address, bytes, bytes);
     case Window::local:
       return resolve_local(warp, lane, address, bytes, bytes);
     case Window::global:
       return resolve_global(warp, lane, address, bytes, bytes);
-    case Window::generic:
+    default:
       break;
   }
-  return resolve_generic(warp, lane, address, bytes, bytes, access);
+  std::byte* at = window == Window::shared
+                      ? resolve_shared(warp, lane, address, bytes, bytes)
+                      : resolve_generic(warp, lane, address, bytes, bytes, access);
+  note_access(warp, lane, at, bytes, access);
+  return at;
+}
+
+// Shared memory that asynchronous work reads or writes is not for others.
+template <Window window>
+void note(Warp& warp, std::uint32_t mask, const std::byte* base, const std::uint64_t* address,
+          std::uint32_t bytes, Access access) {
+  if constexpr (window == Window::global || window == Window::local) return;
+  if (warp.shadow == nullptr) return;
+  for_lanes(mask, [&](int lane) { note_access(warp, lane, base + address[lane], bytes, access); });
 }
 
 template <typename T>
@@ -161,10 +185,11 @@ template <Window window, typename T>
 void load(Warp* warp, std::uint32_t mask, const std::uint64_t* address, std::int64_t offset, T* out,
           std::uint32_t count, std::uint32_t polls) {
   if (mask == 0) return;
-  warp->polled = warp->polled || polls != 0;
+  if (polls != 0) warp->polled = warp->polled_memory = true;
   const auto bytes = static_cast<std::uint32_t>(sizeof(T) * count);
   std::byte* base = nullptr;
   if (all_inside<window>(*warp, mask, address, offset, bytes, base)) {
+    note<window>(*warp, mask, base, address, bytes, Access::read);
     if (mask == kAllLanes && count == 1) {
       for (int lane = 0; lane < kLanes; ++lane)
         std::memcpy(&out[lane], base + address[lane], sizeof(T));
@@ -187,6 +212,7 @@ void store(Warp* warp, std::uint32_t mask, const std::uint64_t* address, std::in
   const auto bytes = static_cast<std::uint32_t>(sizeof(T) * count);
   std::byte* base = nullptr;
   if (all_inside<window>(*warp, mask, address, offset, bytes, base)) {
+    note<window>(*warp, mask, base, address, bytes, Access::write);
     for_lanes(mask, [&](int lane) { store_lane(in, base + address[lane], lane, count); });
     return;
   }

@@ -19,6 +19,16 @@ std::byte* resolve_shared(Warp& warp, int lane, std::uint64_t address, std::uint
 std::byte* resolve_local(Warp& warp, int lane, std::uint64_t address, std::uint32_t bytes,
                          std::uint32_t alignment);
 
+// What an address of shared memory may name: as a generic address, in the block's own window, or in
+// that of the cluster.
+enum class SharedWindow : std::uint32_t { generic, cta, cluster };
+std::byte* resolve_window(Warp& warp, int lane, std::uint64_t address, std::uint32_t bytes,
+                          std::uint32_t alignment, SharedWindow window);
+
+// Tells the shadow, if the kernel has one, what a lane is about to do with memory at this host
+// address.
+void note_access(Warp& warp, int lane, const std::byte* at, std::uint32_t bytes, Access access);
+
 // The cached allocation that holds all of [begin, end), or nullptr.
 const Memory::Range* find_range(Warp& warp, std::uint64_t begin, std::uint64_t end);
 

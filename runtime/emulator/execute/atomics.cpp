@@ -135,7 +135,7 @@ enum class Window : std::uint8_t { generic, global, shared };
 template <Window window, typename T, typename Operation>
 void update(Warp* warp, std::uint32_t mask, const std::uint64_t* address, std::int64_t offset,
             T* result, const T* b, const T* c, std::uint32_t count) {
-  warp->polled = warp->polled || mask != 0;
+  if (mask != 0) warp->polled = warp->polled_memory = true;
   const auto bytes = static_cast<std::uint32_t>(sizeof(T) * count);
   for_lanes(mask, [&](int lane) {
     const std::uint64_t at = address[lane] + static_cast<std::uint64_t>(offset);
@@ -143,6 +143,7 @@ void update(Warp* warp, std::uint32_t mask, const std::uint64_t* address, std::i
                        : window == Window::global
                            ? resolve_global(*warp, lane, at, bytes, bytes)
                            : resolve_generic(*warp, lane, at, bytes, bytes, Access::write);
+    if constexpr (window != Window::global) note_access(*warp, lane, where, bytes, Access::write);
     for (std::uint32_t i = 0; i < count; ++i) {
       T* element = reinterpret_cast<T*>(where) + i;
       const std::uint32_t slot = i * kLanes + static_cast<std::uint32_t>(lane);

@@ -1,5 +1,5 @@
 // bar.* and barrier.*: a block's sixteen barriers.
-#include "execute/block.hpp"
+#include "execute/cluster.hpp"
 #include "execute/helpers.hpp"
 
 namespace octavo::emulator {
@@ -37,6 +37,7 @@ Barrier& arrive(Warp& warp, std::uint32_t id, std::uint32_t count) {
   barrier.threads += kLanes;
   ++barrier.warps;
   warp.advanced = true;
+  if (warp.shadow != nullptr) warp.shadow->clocks.release(cluster_warp(warp), barrier.clock);
   return barrier;
 }
 
@@ -58,6 +59,10 @@ void try_complete(Block& block, std::uint32_t id) {
   for (Warp* warp : block.warps) {
     if (warp->state != WarpState::waiting || warp->barrier != id) continue;
     warp->state = WarpState::ready;
+    if (warp->shadow != nullptr) {
+      warp->shadow->clocks.acquire(cluster_warp(*warp), barrier.clock);
+      warp->shadow->clocks.converge(cluster_warp(*warp));
+    }
     warp->barrier_result[kPopc] = barrier.count;
     warp->barrier_result[kAnd] = barrier.all ? ~0u : 0;
     warp->barrier_result[kOr] = barrier.any ? ~0u : 0;

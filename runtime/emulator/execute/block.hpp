@@ -10,6 +10,7 @@
 #include <string>
 #include <vector>
 
+#include "execute/clock.hpp"
 #include "execute/order.hpp"
 #include "execute/warp.hpp"
 #include "fault.hpp"
@@ -21,6 +22,7 @@ struct KernelCode {
   KernelFunction function = nullptr;
   std::uint32_t frame_bytes = 0;     // of a warp
   std::uint32_t dynamic_offset = 0;  // where dynamic shared memory begins
+  bool asynchronous = false;         // it needs a Shadow
 };
 
 constexpr std::uint64_t kNoFault = ~std::uint64_t{0};
@@ -63,6 +65,7 @@ struct Barrier {
   std::uint32_t threads = 0;   // arrived so far
   std::uint32_t warps = 0;
   std::uint32_t count = 0, all = 1, any = 0;  // of bar.red's predicates
+  Clock clock;                                // of those that have arrived
 };
 
 constexpr int kBarriers = 16;

@@ -4,13 +4,17 @@
 
 #include <utility>
 
+#include "execute/mbarrier.hpp"
+
 namespace octavo::emulator {
 namespace {
 
 namespace context = boost::context::detail;
 
 constexpr std::int32_t kBudget = 256;
-constexpr std::size_t kLongestList = 200;
+constexpr std::size_t kLongestList = 400;
+// A warp may ask several mbarriers in turn, and go on when one of them is complete.
+constexpr int kIdleRounds = 32;
 
 void shuffle(Cluster& cluster) {
   auto& warps = cluster.warps;
@@ -21,7 +25,7 @@ void shuffle(Cluster& cluster) {
 
 // True if the warp did more than to poll.
 bool run(Cluster& cluster, Warp& warp) {
-  warp.polled = warp.advanced = false;
+  warp.polled = warp.polled_memory = warp.advanced = false;
   warp.budget = cluster.launch->order.random_schedule
                     ? static_cast<std::int32_t>(1 + cluster.schedule.below(kBudget))
                     : kBudget;
@@ -30,10 +34,29 @@ bool run(Cluster& cluster, Warp& warp) {
   return warp.advanced || !warp.polled || warp.state != WarpState::ready;
 }
 
+bool waits_in_vain(const Warp& warp) {
+  return warp.mbarrier_wait != nullptr && !warp.mbarrier_wait->over();
+}
+
+// Nothing but the cluster's own warps and operations can complete an mbarrier, and they do nothing.
+bool can_never_end(const Cluster& cluster) {
+  if (cluster.idle_rounds < kIdleRounds) return false;
+  bool waits = false;
+  for (const Warp* warp : cluster.warps) {
+    if (warp->state == WarpState::ready && warp->polled_memory) return false;
+    waits = waits || warp->mbarrier_wait != nullptr;
+  }
+  return waits;
+}
+
 std::string place(const Cluster& cluster, const Warp& warp) {
   std::string text;
   if (cluster.blocks.size() > 1) text = fmt::format("block {} ", warp.block->rank);
   text += fmt::format("warp {}", warp.warpid);
+  if (const MbarrierWait* wait = warp.mbarrier_wait) {
+    return text + fmt::format(" line {} waits for {}", warp.line,
+                              describe(cluster, wait->mbarrier[__builtin_ctz(wait->lanes)]));
+  }
   if (warp.state == WarpState::ready) return text + fmt::format(" near line {}", warp.line);
   const Barrier& barrier = warp.block->barriers[warp.barrier];
   return text + fmt::format(" at barrier {} ({} of {} threads arrived, line {})", warp.barrier,
@@ -48,13 +71,22 @@ bool run_round(Cluster& cluster) {
   for (Warp* warp : cluster.warps) {
     if (warp->state != WarpState::ready) continue;
     ran = true;
+    if (cluster.idle_rounds == 0 && waits_in_vain(*warp)) continue;
     advanced = run(cluster, *warp) || advanced;
+    if (cluster.async != nullptr) cluster.async->perform_at_random();
     if (cluster.fault) return true;
-    perform_at_random(cluster);
   }
-  if (advanced || cluster.live_warps == 0 || perform_pending(cluster)) return true;
-  if (!ran) cluster.fault = cluster_fault(cluster, "barriers that can never complete");
-  return !ran;
+  if (advanced || cluster.live_warps == 0 ||
+      (cluster.async != nullptr && cluster.async->perform_awaited())) {
+    cluster.idle_rounds = 0;
+    return true;
+  }
+  ++cluster.idle_rounds;
+  if (!ran || can_never_end(cluster)) {
+    cluster.fault = cluster_fault(cluster, "barriers that can never complete");
+    return true;
+  }
+  return false;
 }
 
 void finish(Warp& warp) {
@@ -64,6 +96,9 @@ void finish(Warp& warp) {
   --block.cluster->live_warps;
   // Those that stay need not wait for this warp any more.
   for (std::uint32_t b = 0; b < kBarriers; ++b) try_complete(block, b);
+  if (block.live_warps == 0 && block.cluster->async != nullptr) {
+    block.cluster->async->end_block(block);
+  }
 }
 
 Fault cluster_fault(const Cluster& cluster, const char* what) {

@@ -1,7 +1,9 @@
 // The blocks that are resident together and share a host thread: those of a cluster, or one block.
 #pragma once
 
+#include "execute/async.hpp"
 #include "execute/block.hpp"
+#include "execute/shadow.hpp"
 
 namespace octavo::emulator {
 
@@ -12,9 +14,23 @@ struct Cluster {
   std::vector<Block> blocks;  // by rank; they stay where they are
   std::vector<Warp*> warps;   // of all blocks
   std::uint32_t live_warps = 0;
-  std::optional<Fault> fault;  // the first of its warps', which ends the cluster
-  Random schedule{};           // draws the order of its warps
+  std::optional<Fault> fault;    // the first of its warps', which ends the cluster
+  Random schedule{};             // draws the order of its warps
+  std::size_t block_stride = 0;  // of the blocks' shared memory, which lies rank by rank
+  AsyncQueue* async = nullptr;   // these two are there if the kernel is asynchronous
+  Shadow* shadow = nullptr;
+  int idle_rounds = 0;  // since a warp has done more than to poll
+
+  // By its number in the cluster, block by block.
+  const Warp& warp(std::size_t number_in_cluster) const {
+    const std::size_t warps_of_block = blocks[0].warps.size();
+    return *blocks[number_in_cluster / warps_of_block].warps[number_in_cluster % warps_of_block];
+  }
 };
+
+inline std::size_t cluster_warp(const Warp& warp) {
+  return std::size_t{warp.block->rank} * warp.nwarpid + warp.warpid;
+}
 
 // Gives every ready warp a turn. True if one did more than to poll, or work that is pending was
 // done, or it faulted; that no warp can ever run again is a fault.
@@ -25,14 +41,5 @@ void finish(Warp& warp);
 
 // What is wrong with the whole cluster, and where its warps are.
 Fault cluster_fault(const Cluster& cluster, const char* what);
-
-// --- asynchronous work, where the scheduler meets it (async.cpp)
-
-// No warp of the cluster can go on before something pending is done: does one such thing. False if
-// nothing is pending.
-bool perform_pending(Cluster& cluster);
-
-// A warp has yielded: what is pending may be done, if the launch's order is random.
-void perform_at_random(Cluster& cluster);
 
 }  // namespace octavo::emulator

@@ -166,10 +166,10 @@ static void octavo_ldmatrix(Warp* warp, U* result, const std::uint64_t* address,
     for (std::uint32_t r = 0; r < 8; ++r) {
       const auto lane = static_cast<int>(8 * m + r);
       const std::uint64_t at = address[lane] + static_cast<std::uint64_t>(offset);
-      std::memcpy(rows[r],
-                  generic != 0 ? resolve_generic(*warp, lane, at, 16, 16, Access::read)
-                               : resolve_shared(*warp, lane, at, 16, 16),
-                  16);
+      const std::byte* row = generic != 0 ? resolve_generic(*warp, lane, at, 16, 16, Access::read)
+                                          : resolve_shared(*warp, lane, at, 16, 16);
+      note_access(*warp, lane, row, 16, Access::read);
+      std::memcpy(rows[r], row, 16);
     }
     for (U lane = 0; lane < kLanes; ++lane) {
       const U g = lane / 4, t = lane % 4 * 2;
@@ -194,9 +194,10 @@ static void octavo_stmatrix(Warp* warp, const U* values, const std::uint64_t* ad
     for (std::uint32_t r = 0; r < 8; ++r) {
       const auto lane = static_cast<int>(8 * m + r);
       const std::uint64_t at = address[lane] + static_cast<std::uint64_t>(offset);
-      std::memcpy(generic != 0 ? resolve_generic(*warp, lane, at, 16, 16, Access::write)
-                               : resolve_shared(*warp, lane, at, 16, 16),
-                  rows[r], 16);
+      std::byte* row = generic != 0 ? resolve_generic(*warp, lane, at, 16, 16, Access::write)
+                                    : resolve_shared(*warp, lane, at, 16, 16);
+      note_access(*warp, lane, row, 16, Access::write);
+      std::memcpy(row, rows[r], 16);
     }
   }
 }

@@ -12,6 +12,8 @@ std::span<const Helper> barrier_helpers();
 std::span<const Helper> access_helpers();
 std::span<const Helper> atomic_helpers();
 std::span<const Helper> async_copy_helpers();
+std::span<const Helper> mbarrier_helpers();
+std::span<const Helper> fence_helpers();
 std::span<const Helper> exchange_helpers();
 std::span<const Helper> arithmetic_helpers();
 std::span<const Helper> rounding_helpers();

@@ -92,7 +92,8 @@ class LoadedProgram final : public Program {
     Launch launch{};
     launch.info = &info;
     launch.code = {reinterpret_cast<KernelFunction>(kernel.code->function()),
-                   kernel.code->summary().frame_bytes, kernel.code->summary().dynamic_offset};
+                   kernel.code->summary().frame_bytes, kernel.code->summary().dynamic_offset,
+                   kernel.code->summary().asynchronous != 0};
     launch.shape = shape;
     // Kernels may read it in words of eight bytes.
     std::vector<std::uint64_t> copy((info.parameter_bytes + 7) / 8 + 1);

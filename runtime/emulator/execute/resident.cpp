@@ -66,6 +66,14 @@ void Resident::start(std::uint64_t turn) {
   cluster.number = launch_.cluster_at(turn);
   cluster.schedule = Random(launch_.order.schedule_seed, cluster.number);
   cluster.blocks.resize(count(launch_.shape.cluster));
+  cluster.block_stride = block_stride_;
+  if (launch_.code.asynchronous) {
+    const std::size_t blocks = cluster.blocks.size(), warps = blocks * warps_of_block_;
+    cluster.async = &async_;
+    cluster.shadow = &shadow_;
+    async_.start(cluster, warps, launch_.order);
+    shadow_.start(cluster, shared_.get(), blocks * block_stride_, warps);
+  }
   for (std::uint32_t rank = 0; rank < cluster.blocks.size(); ++rank) {
     start_block(cluster.blocks[rank], rank, cluster.number);
   }
@@ -96,7 +104,6 @@ void Resident::start_block(Block& block, std::uint32_t rank, std::uint64_t clust
 void Resident::start_warp(WarpMemory& memory, Block& block, std::uint32_t number) const {
   Warp& warp = memory.warp;
   std::memset(static_cast<void*>(&warp), 0, sizeof warp);
-  memory.copies.clear();
   // Registers and local memory that were never written hold NaNs, whatever ran here before.
   std::memset(memory.frame, 0xFF, launch_.code.frame_bytes);
   std::memset(memory.local_memory.get(), 0xFF, std::size_t{launch_.info->local_bytes} * kLanes);
@@ -134,7 +141,7 @@ void Resident::start_warp(WarpMemory& memory, Block& block, std::uint32_t number
   warp.local = memory.local_memory.get();
   warp.local_bytes = launch_.info->local_bytes;
   warp.block = &block;
-  warp.copies = &memory.copies;
+  warp.shadow = block.cluster->shadow;
   warp.state = WarpState::ready;
   warp.context =
       context::make_fcontext(memory.stack + kStackBytes, kStackBytes - kGuardBytes, run_warp);

@@ -11,7 +11,6 @@ namespace octavo::emulator {
 // A warp's memory, kept for the next one.
 struct WarpMemory {
   Warp warp;
-  std::vector<PendingCopy> copies;
   std::byte* stack = nullptr;
   std::unique_ptr<std::byte[]> frame_memory, local_memory;
   std::byte* frame = nullptr;
@@ -44,6 +43,8 @@ class Resident {
   std::size_t block_stride_;
   std::unique_ptr<std::byte, decltype(&std::free)> shared_{nullptr, std::free};
   std::vector<std::unique_ptr<WarpMemory>> memories_;  // block by block
+  AsyncQueue async_;
+  Shadow shadow_;
 };
 
 }  // namespace octavo::emulator

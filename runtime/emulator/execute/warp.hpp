@@ -16,16 +16,8 @@ constexpr std::uint32_t kAllLanes = 0xFFFFFFFFu;
 constexpr std::uint32_t kExited = 0xFFFFFFFFu;
 
 struct Block;
-
-// cp.async of one instruction, waiting for its group's wait.
-struct PendingCopy {
-  std::uint32_t mask;
-  std::uint32_t bytes;
-  std::uint32_t group[kLanes];  // of each lane: the number of groups it had committed before
-  std::uint32_t source_bytes[kLanes];
-  std::byte* to[kLanes];
-  const std::byte* from[kLanes];
-};
+struct MbarrierWait;
+class Shadow;
 
 enum class WarpState : std::uint8_t { ready, waiting, done };
 
@@ -51,8 +43,9 @@ struct alignas(64) Warp {
   std::uint32_t last_block;  // that dispatch chose
   std::uint32_t stuck;       // dispatches since lanes were first found all parked
   WarpState state;
-  bool polled;    // since the last yield, it has read what another thread may write
-  bool advanced;  // since the last yield, it has written something
+  bool polled;         // since the last yield, it has read what another thread may write
+  bool polled_memory;  // and it was memory, not an mbarrier
+  bool advanced;       // since the last yield, it has written something
   std::byte* frame;
   std::byte* local;
   std::uint32_t local_bytes;  // of a lane
@@ -60,11 +53,12 @@ struct alignas(64) Warp {
   Block* block;
   Memory::Range ranges[4];  // the allocations last accessed, good in `generation`
   std::uint64_t generation;
-  std::uint32_t next_range;         // to be replaced
-  std::uint32_t barrier;            // that it waits for
-  std::uint32_t barrier_result[4];  // of bar.red, by reduction
-  std::uint32_t committed_groups[kLanes];
-  std::vector<PendingCopy>* copies;
+  std::uint32_t next_range;                      // to be replaced
+  std::uint32_t barrier;                         // that it waits for
+  std::uint32_t barrier_result[4];               // of bar.red, by reduction
+  std::uint32_t committed_groups[4][kLanes];     // by Group, of each lane
+  const MbarrierWait* mbarrier_wait;             // while it waits in one
+  Shadow* shadow;                                // of kernels with asynchronous instructions
   boost::context::detail::fcontext_t context;    // of the warp, while it does not run
   boost::context::detail::fcontext_t scheduler;  // of the thread that runs it
 };

@@ -12,6 +12,7 @@ namespace octavo::emulator::lower {
 // What a compiled kernel says of itself; it lies in the object beside the code.
 struct KernelSummary {
   std::uint32_t frame_bytes, local_bytes, static_shared_bytes, dynamic_offset, registers;
+  std::uint32_t asynchronous;  // 1 for kernels that need a shadow of shared memory
 };
 
 // The host's processor and its features: code compiled for one does not run on every other.

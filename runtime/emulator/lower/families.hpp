@@ -77,6 +77,18 @@ OCTAVO_LOWER(lower_cp_async);
 OCTAVO_LOWER(lower_cp_async_commit);
 OCTAVO_LOWER(lower_cp_async_wait);
 OCTAVO_LOWER(lower_cp_async_wait_all);
+// async.cpp
+OCTAVO_LOWER(lower_mbarrier_init);
+OCTAVO_LOWER(lower_mbarrier_inval);
+OCTAVO_LOWER(lower_mbarrier_expect_tx);
+OCTAVO_LOWER(lower_mbarrier_complete_tx);
+OCTAVO_LOWER(lower_mbarrier_arrive);
+OCTAVO_LOWER(lower_mbarrier_arrive_drop);
+OCTAVO_LOWER(lower_mbarrier_wait);
+OCTAVO_LOWER(lower_mbarrier_pending_count);
+OCTAVO_LOWER(lower_cp_async_arrive);
+OCTAVO_LOWER(lower_fence_proxy);
+OCTAVO_LOWER(lower_warp_sync);
 // control.cpp
 OCTAVO_LOWER(lower_bra);
 OCTAVO_LOWER(lower_brx);

@@ -168,6 +168,7 @@ class Builder {
   void add_step(ptx::Instruction instruction, std::uint32_t function) {
     Step step;
     step.row = &check(instruction);
+    graph_.asynchronous = graph_.asynchronous || is_asynchronous(instruction);
     step.instruction = std::move(instruction);
     step.function = function;
     graph_.steps.push_back(std::move(step));

@@ -64,6 +64,7 @@ struct Graph {
   std::vector<std::uint32_t> slots;  // of each register: its offset in the frame, or kNoSlot
   std::uint32_t slot_bytes = 0;      // of all slots
   std::uint32_t static_shared_bytes = 0, dynamic_offset = 0, local_bytes = 0;
+  bool asynchronous = false;         // something goes on beside its threads
   std::uint32_t live_registers = 0;  // 32-bit registers live at most, at a block's boundary
 
   const Place* find_place(std::uint32_t function, const std::string& name) const;

@@ -21,6 +21,7 @@ namespace {
   "L1::no_allocate L2::evict_normal L2::evict_first L2::evict_last L2::cache_hint L2::64B "   \
   "L2::128B L2::256B "
 #define ORDERS "weak relaxed acquire release acq_rel volatile mmio cta cluster gpu sys "
+#define SHARED "shared shared::cta "
 #define SPACES "global shared shared::cta local param param::entry param::func const "
 #define MEMORY_TYPES "v2 v4 v8 b8 b16 b32 b64 b128 u8 u16 u32 u64 s8 s16 s32 s64 f32 f64 "
 
@@ -110,13 +111,40 @@ constexpr Row kTable[] = {
     {"prefetchu", "L1", "m", Flow::plain, lower_nothing},
     {"discard", "global L2", "ms", Flow::plain, lower_nothing},
     {"applypriority", "global L2::evict_normal", "ms", Flow::plain, lower_nothing},
-    {"fence", ORDERS "sc acq_rel", "", Flow::plain, lower_fence},
+    {"fence", ORDERS "sc sync_restrict::shared::cta sync_restrict::shared::cluster", "",
+     Flow::plain, lower_fence},
     {"membar", "cta gl sys", "", Flow::plain, lower_fence},
     {"cp.async", "ca cg shared shared::cta global L2::cache_hint L2::64B L2::128B L2::256B",
      "mms?sss", Flow::plain, lower_cp_async},
     {"cp.async.commit_group", "", "", Flow::plain, lower_cp_async_commit},
     {"cp.async.wait_group", "", "s", Flow::plain, lower_cp_async_wait},
     {"cp.async.wait_all", "", "", Flow::plain, lower_cp_async_wait_all},
+    // asynchronous
+    {"cp.async.mbarrier.arrive", "noinc " SHARED "b64", "m", Flow::plain, lower_cp_async_arrive},
+    {"mbarrier.init", SHARED "b64", "ms", Flow::plain, lower_mbarrier_init},
+    {"mbarrier.inval", SHARED "b64", "m", Flow::plain, lower_mbarrier_inval},
+    {"mbarrier.arrive",
+     "expect_tx noComplete release relaxed cta cluster shared::cluster " SHARED "b64", "dm?s",
+     Flow::plain, lower_mbarrier_arrive},
+    {"mbarrier.arrive_drop",
+     "expect_tx noComplete release relaxed cta cluster shared::cluster " SHARED "b64", "dm?s",
+     Flow::plain, lower_mbarrier_arrive_drop},
+    {"mbarrier.expect_tx", "relaxed cta cluster shared::cluster " SHARED "b64", "ms", Flow::plain,
+     lower_mbarrier_expect_tx},
+    {"mbarrier.complete_tx", "relaxed cta cluster shared::cluster " SHARED "b64", "ms", Flow::plain,
+     lower_mbarrier_complete_tx},
+    {"mbarrier.test_wait", "parity acquire relaxed cta cluster " SHARED "b64", "dms", Flow::plain,
+     lower_mbarrier_wait},
+    {"mbarrier.try_wait", "parity acquire relaxed cta cluster " SHARED "b64", "dms?s", Flow::plain,
+     lower_mbarrier_wait},
+    {"mbarrier.pending_count", "b64", "ds", Flow::plain, lower_mbarrier_pending_count},
+    {"fence.mbarrier_init", "release cluster", "", Flow::plain, lower_fence},
+    {"fence.proxy",
+     "alias async async::generic global shared::cta shared::cluster tensormap::generic acquire "
+     "release cta cluster gpu sys sync_restrict::shared::cta sync_restrict::shared::cluster",
+     "?ms", Flow::plain, lower_fence_proxy},
+    {"membar.proxy", "alias async global shared::cta shared::cluster", "", Flow::plain,
+     lower_fence_proxy},
     // control
     {"bra", "uni", "l", Flow::ends, lower_bra},
     {"brx", "idx uni", "sl", Flow::ends, lower_brx},
@@ -135,7 +163,7 @@ constexpr Row kTable[] = {
     {"barrier.sync", "cta aligned", "s?s", Flow::aligned, lower_bar_sync},
     {"barrier.arrive", "cta aligned", "ss", Flow::aligned, lower_bar_arrive},
     {"barrier.red", "cta aligned popc and or u32 pred", "dss?s", Flow::aligned, lower_bar_red},
-    {"bar.warp.sync", "", "s", Flow::members, lower_nothing},
+    {"bar.warp.sync", "", "s", Flow::members, lower_warp_sync},
     {"shfl.sync", "up down bfly idx b32", "Dssss", Flow::members, lower_shfl},
     {"vote.sync", "all any uni ballot pred b32", "dss", Flow::members, lower_vote},
     {"match.sync", "any all b32 b64", "Dss", Flow::members, lower_match},
@@ -257,6 +285,11 @@ const Row& check(const ptx::Instruction& instruction) {
   }
   check_operands(*entry->row, instruction);
   return *entry->row;
+}
+
+bool is_asynchronous(const ptx::Instruction& instruction) {
+  return instruction.opcode == "cp" || instruction.opcode == "mbarrier" ||
+         instruction.opcode == "wgmma";
 }
 
 bool reads_carry(const ptx::Instruction& instruction) {

@@ -37,6 +37,9 @@ std::span<const Row> instruction_table();
 // a modifier, or a wrong number or kind of operands.
 const Row& check(const ptx::Instruction& instruction);
 
+// Whether kernels with this instruction need execute/shadow.hpp.
+bool is_asynchronous(const ptx::Instruction& instruction);
+
 // addc, subc, madc.
 bool reads_carry(const ptx::Instruction& instruction);
 

@@ -1,0 +1,184 @@
+#include "execute/shadow.hpp"
+
+#include <fmt/core.h>
+
+#include <algorithm>
+#include <cstring>
+
+#include "execute/access.hpp"
+#include "execute/cluster.hpp"
+
+namespace octavo::emulator {
+namespace {
+
+constexpr std::uint32_t kMostThreads = (1 << 14) - 1;
+constexpr std::int32_t kMostLines = (1 << 18) - 1;
+
+constexpr std::uint64_t kEveryByte = 0x0101010101010101ull;
+
+}  // namespace
+
+void Shadow::start(Cluster& owner, std::byte* memory, std::size_t bytes, std::size_t warps) {
+  cluster_ = &owner;
+  memory_ = memory;
+  bytes_ = bytes;
+  const std::size_t granules = (bytes + 3) / 4;
+  flags_.assign(granules, 0);
+  readers_.assign(granules, 0);
+  last_writes_.resize(granules);
+  mbarriers_.clear();
+  clocks.start(warps);
+}
+
+std::size_t Shadow::find(const std::byte* at, std::uint32_t bytes, std::uint8_t flags) const {
+  const std::size_t first = granule(at), last = granule(at + bytes - 1);
+  std::size_t i = first;
+  for (; i + 8 <= last + 1; i += 8) {
+    std::uint64_t eight;
+    std::memcpy(&eight, &flags_[i], sizeof eight);
+    if ((eight & kEveryByte * flags) != 0) break;
+  }
+  for (; i <= last; ++i) {
+    if ((flags_[i] & flags) != 0) return i;
+  }
+  return kNone;
+}
+
+std::string Shadow::name(const std::byte* at) const {
+  const auto offset = static_cast<std::size_t>(at - memory_), stride = cluster_->block_stride;
+  if (cluster_->blocks.size() == 1) return fmt::format("shared address 0x{:x}", offset);
+  return fmt::format("shared address 0x{:x} of block {} of the cluster", offset % stride,
+                     offset / stride);
+}
+
+void Shadow::conflict(Warp& warp, int lane, const char* verb, std::size_t at) {
+  const std::byte* address = memory_ + at * 4;
+  const Launch& launch = *cluster_->launch;
+  if ((flags_[at] & kMbarrier) != 0) {
+    const auto found = std::find_if(mbarriers_.begin(), mbarriers_.end(), [&](const auto& entry) {
+      return address >= entry.first && address < entry.first + 8;
+    });
+    fault(warp, lane,
+          fmt::format("{} {}, an mbarrier that was initialised at {}", verb, name(address),
+                      describe(launch, found->second.initialised)));
+  }
+  const bool written = (flags_[at] & kWritten) != 0;
+  const Operation* operation = cluster_->async->find(address, written);
+  fault(warp, lane,
+        fmt::format("{} {}, which work in flight still {}: {}", verb, name(address),
+                    written ? "writes" : "reads", describe(launch, operation->site)));
+}
+
+void Shadow::load(Warp& warp, int lane, const std::byte* at, std::uint32_t bytes) {
+  if (!contains(at)) return;
+  const std::size_t found = find(at, bytes, kWritten | kMbarrier);
+  if (found != kNone) conflict(warp, lane, "reads", found);
+}
+
+void Shadow::store(Warp& warp, int lane, const std::byte* at, std::uint32_t bytes) {
+  if (!contains(at)) return;
+  const std::size_t found = find(at, bytes, kWritten | kRead | kMbarrier);
+  if (found != kNone) conflict(warp, lane, "writes", found);
+  note_write(cluster_warp(warp), lane, warp.line, at, bytes);
+}
+
+void Shadow::note_write(std::size_t warp, int lane, std::int32_t line, const std::byte* at,
+                        std::uint32_t bytes) {
+  const auto thread = static_cast<std::uint32_t>(warp * kLanes) + static_cast<std::uint32_t>(lane);
+  const Write write{clocks.time(warp), thread & kMostThreads,
+                    static_cast<std::uint32_t>(std::min(line, kMostLines)) & kMostLines};
+  const std::size_t last = granule(at + bytes - 1);
+  for (std::size_t i = granule(at); i <= last; ++i) {
+    flags_[i] |= kGeneric;
+    last_writes_[i] = write;
+  }
+}
+
+void Shadow::check(Warp& warp, const Operation& operation, const SharedRange& range, bool writes) {
+  const char* verb = writes ? "will write" : "will read";
+  const std::uint8_t mind = kMbarrier | kWritten | (writes ? kRead : 0);
+  const std::size_t found = find(range.begin, range.bytes, mind);
+  if (found != kNone) conflict(warp, __builtin_ctz(range.lanes), verb, found);
+  if (!operation.async_proxy) return;
+  for (const std::byte* at = range.begin;;) {
+    const auto left = static_cast<std::uint32_t>(range.begin + range.bytes - at);
+    const std::size_t i = left == 0 ? kNone : find(at, left, kGeneric);
+    if (i == kNone) return;
+    at = std::min(memory_ + (i + 1) * 4, range.begin + range.bytes);
+    const Write& write = last_writes_[i];
+    const std::size_t writer = write.thread / kLanes;
+    const int lane = static_cast<int>(write.thread % kLanes);
+    if (clocks.visible(operation.warp, writer, lane, write.time)) continue;
+    Site site = site_of(cluster_->warp(writer), lane);
+    site.line = static_cast<std::int32_t>(write.line);
+    fault(warp, operation.site.lane,
+          fmt::format("{} {}, which a thread wrote without a fence.proxy.async after it: {}", verb,
+                      name(memory_ + i * 4), describe(*cluster_->launch, site)));
+  }
+}
+
+void Shadow::begin(Warp& warp, const Operation& operation) {
+  for (const SharedRange& range : operation.reads) check(warp, operation, range, false);
+  for (const SharedRange& range : operation.writes) check(warp, operation, range, true);
+  for (const SharedRange& range : operation.reads) {
+    const std::size_t last = granule(range.begin + range.bytes - 1);
+    for (std::size_t i = granule(range.begin); i <= last; ++i) {
+      ++readers_[i];
+      flags_[i] |= kRead;
+    }
+  }
+  for (const SharedRange& range : operation.writes) {
+    const std::size_t last = granule(range.begin + range.bytes - 1);
+    for (std::size_t i = granule(range.begin); i <= last; ++i) flags_[i] |= kWritten;
+  }
+}
+
+void Shadow::end_reads(const Operation& operation, std::uint32_t lanes) {
+  for (const SharedRange& range : operation.reads) {
+    if ((range.lanes & lanes) == 0) continue;
+    const std::size_t last = granule(range.begin + range.bytes - 1);
+    for (std::size_t i = granule(range.begin); i <= last; ++i) {
+      if (--readers_[i] == 0) flags_[i] &= static_cast<std::uint8_t>(~kRead);
+    }
+  }
+}
+
+void Shadow::end_writes(const Operation& operation, std::uint32_t lanes) {
+  for (const SharedRange& range : operation.writes) {
+    if ((range.lanes & lanes) == 0) continue;
+    const std::size_t last = granule(range.begin + range.bytes - 1);
+    for (std::size_t i = granule(range.begin); i <= last; ++i) {
+      flags_[i] &= static_cast<std::uint8_t>(~(kWritten | kGeneric));
+    }
+    if (!operation.async_proxy) {
+      note_write(operation.warp, __builtin_ctz(range.lanes), operation.site.line, range.begin,
+                 range.bytes);
+    }
+  }
+}
+
+void note_access(Warp& warp, int lane, const std::byte* at, std::uint32_t bytes, Access access) {
+  if (warp.shadow == nullptr) return;
+  if (access == Access::read) {
+    warp.shadow->load(warp, lane, at, bytes);
+  } else {
+    warp.shadow->store(warp, lane, at, bytes);
+  }
+}
+
+Mbarrier* Shadow::find_mbarrier(const std::byte* at) {
+  const auto found = mbarriers_.find(at);
+  return found == mbarriers_.end() ? nullptr : &found->second;
+}
+
+Mbarrier& Shadow::add_mbarrier(const Site& site, const std::byte* at) {
+  for (std::size_t i = granule(at); i < granule(at) + 2; ++i) flags_[i] = kMbarrier;
+  return mbarriers_[at] = {site, {}};
+}
+
+void Shadow::remove_mbarrier(const std::byte* at) {
+  for (std::size_t i = granule(at); i < granule(at) + 2; ++i) flags_[i] = 0;
+  mbarriers_.erase(at);
+}
+
+}  // namespace octavo::emulator
