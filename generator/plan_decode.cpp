@@ -65,11 +65,11 @@ Policy select(std::string_view axis, std::string_view value) {
 
 // The memory of a block, as templates/attention/ lays it out.
 struct SharedLayout {
-  int stage_bytes;        // a tile of K and V, and scales where each token has its own
-  int query_offset;       // after the warps' stages
-  int query_bytes;        // operands of Q, where they are in shared memory
-  int combination_bytes;  // statistics and outputs of the warps, in the place of all that
-  int shared_bytes() const { return std::max(query_offset + query_bytes, combination_bytes); }
+  int stage_bytes;   // a tile of K and V, and scales where each token has its own
+  int query_offset;  // after the warps' stages
+  int query_bytes;   // operands of Q, where they are in shared memory
+  int parts_bytes;   // what the warps hand each other at the end, in the place of all that
+  int shared_bytes() const { return std::max(query_offset + query_bytes, parts_bytes); }
 };
 
 // Bytes that a token's head takes in the cache.
@@ -123,7 +123,7 @@ SharedLayout layout_of(const Spec& spec, const Tunables& tunables) {
     layout.query_bytes = tunables.row_tiles * steps * 32 * 16;
   }
   const int rows = tunables.row_tiles * kMmaRows;
-  layout.combination_bytes = tunables.warps * rows * (8 + dim.v * 4);
+  layout.parts_bytes = tunables.warps * rows * (4 + dim.v * 4);
   return layout;
 }
 
@@ -256,11 +256,13 @@ int default_row_tiles(const Spec& spec) {
 std::span<const PolicyFile> decode_policy_files() { return kPolicyFiles; }
 
 // Bytes in flight hide memory's latency: 32 KiB a multiprocessor at the least, so a warp's tile is
-// about 4 KiB and its pipeline four deep, and what does not fit shrinks: stages first.
+// about 4 KiB and its pipeline four deep, and what does not fit shrinks: stages first. With several
+// row tiles the code of a longer tile would take NVRTC too long.
 Tunables default_tunables(const Spec& spec, const Architecture& arch) {
   Tunables tunables;
   tunables.row_tiles = default_row_tiles(spec);
-  tunables.tile_tokens = token_bytes(spec) >= 256 ? step_tokens(spec) : 32;
+  const bool long_tile = token_bytes(spec) < 256 && tunables.row_tiles == 1;
+  tunables.tile_tokens = long_tile ? 32 : step_tokens(spec);
   tunables.warps = 8;
   tunables.stages = 4;
   const auto fits = [&] {

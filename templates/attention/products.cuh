@@ -113,26 +113,4 @@ inline __device__ void multiply_values(Outputs& outputs, const unsigned (&weight
   }
 }
 
-// Where a value of O is: tile and column of the warp's product.
-struct DimPlace {
-  int tile;
-  int column;
-};
-
-inline __device__ DimPlace place_of_dim(int dim) {
-  int start = 0;
-#pragma unroll
-  for (int width = kValuePart; width >= 16; width /= 2) {
-    const int dims = width / Cache::kBytes;
-    const int parts = width == kValuePart ? kHeadDimV / dims : kHeadDimV % (2 * dims) / dims;
-    const int inside = dim - start;
-    if (inside < parts * dims) {
-      const int eighth = dims / 8;
-      return {(start + inside / dims * dims) / 8 + inside % eighth, inside % dims / eighth};
-    }
-    start += parts * dims;
-  }
-  return {};
-}
-
 }  // namespace octavo

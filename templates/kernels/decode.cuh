@@ -1,7 +1,7 @@
 #pragma once
 
-#include "attention/combine.cuh"
 #include "attention/pipeline.cuh"
+#include "attention/warp_parts.cuh"
 
 namespace octavo {
 
@@ -9,7 +9,7 @@ extern __shared__ uint4 shared_memory[];
 
 // Attention of a few query tokens a sequence over its KV cache. A block takes kRows query rows of
 // one KV head and a share of the tokens; its warps take that share's tiles in turn, each with its
-// own copies in flight and its own softmax, and combine at the end.
+// own copies in flight and its own softmax. Their parts are merged, and then the splits' are.
 extern "C" __global__ void __launch_bounds__(kThreads, 1)
     octavo_decode(const __grid_constant__ DecodeArguments arguments) {
   const Rows rows = rows_of_block(arguments.batch);
@@ -36,8 +36,14 @@ extern "C" __global__ void __launch_bounds__(kThreads, 1)
     }
   }
 
-  combine(arguments, rows, softmax, outputs, *reinterpret_cast<Combination*>(memory));
-  Merge::after_split(arguments, rows, *reinterpret_cast<unsigned*>(memory));
+  Parts parts = share_parts(*reinterpret_cast<WarpParts*>(memory), rows, softmax, outputs);
+#pragma unroll 1
+  while (true) {
+    merge_parts(arguments, rows, parts);
+    if (parts.of_splits || arguments.splits == 1) return;
+    if (!Merge::is_last(arguments, *reinterpret_cast<unsigned*>(memory))) return;
+    parts = parts_of_splits(arguments);
+  }
 }
 
 }  // namespace octavo

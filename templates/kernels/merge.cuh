@@ -1,6 +1,6 @@
 #pragma once
 
-#include "attention/merge_rows.cuh"
+#include "attention/merge_parts.cuh"
 
 namespace octavo {
 
@@ -9,7 +9,7 @@ extern "C" __global__ void __launch_bounds__(kThreads)
     octavo_merge(const __grid_constant__ MergeArguments arguments) {
   const Rows rows = rows_of_block(arguments.batch);
   if (rows.count <= 0) return;
-  merge_rows(arguments, rows);
+  merge_parts(arguments, rows, parts_of_splits(arguments));
 }
 
 }  // namespace octavo

@@ -1,12 +1,12 @@
 #pragma once
 
-#include "attention/rows.cuh"
+#include "arguments.cuh"
 
 namespace octavo {
 
 // The splits' results are merged by a kernel of its own.
 struct Merge {
-  static __device__ void after_split(const DecodeArguments&, const Rows&, unsigned&) {}
+  static __device__ bool is_last(const DecodeArguments&, unsigned&) { return false; }
 };
 
 }  // namespace octavo

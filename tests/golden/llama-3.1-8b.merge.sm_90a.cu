@@ -237,20 +237,52 @@ inline __device__ float rcp_approx_ftz(float x) {
   return result;
 }
 
-// ---- templates/attention/merge_rows.cuh ---------------------------------------------------------
+// ---- templates/attention/merge_parts.cuh --------------------------------------------------------
 
-constexpr int kQuads = kHeadDimV / 4;  // values are written four at a time
+constexpr int kQuads = kHeadDimV / 4;  // values are merged and written four at a time
 
-// The end of four dims of a row: the sink joins, and output and log-sum-exp (natural, the sink
-// included: the logarithm of what the output was divided by) are written.
-inline __device__ void finish(const DecodeArguments& arguments, const Rows& rows, int row, int quad,
-                              const float (&values)[4], float lse) {
-  const float share = Sinks::join(arguments, rows.head(row), lse);
+// What the block's rows became over parts of the tokens: its warps' parts, in shared memory, or the
+// splits, in global memory. A part has each row's output and its log-sum-exp in base 2, the sink
+// left out; an empty part has zeros and minus infinity.
+struct Parts {
+  const float4* outputs;  // [count, rows, kQuads]
+  const float* lse;       // [count, rows]
+  int count;
+  int rows;        // of a part
+  bool of_splits;  // their rows are the batch's; else the block's, and their quads are swizzled
+};
+
+// Where a quad of a row of a warp's part is, so that neither the lanes that write nor those that
+// read have a bank conflict: a quad is 4 banks, g's row starts at bank 0, and t's quads are a
+// multiple of 4 or 8 from each other.
+inline __device__ int swizzled_quad(int row, int quad) {
+  if constexpr (kQuads % 8 == 0) return quad ^ quad / 8 % 4 * 2 ^ row % 2;
+  return quad;
+}
+
+inline __device__ Parts parts_of_splits(const DecodeArguments& arguments) {
+  return {reinterpret_cast<const float4*>(arguments.partial_output),
+          reinterpret_cast<const float*>(arguments.partial_lse), arguments.splits,
+          arguments.batch.tokens * kQueryHeads, true};
+}
+
+// Four dims of a row.
+struct Quad {
+  float values[4];
+  float lse;
+};
+
+// The end of a row: the sink joins, and output and log-sum-exp (natural, the sink included: the
+// logarithm of what the output was divided by) are written.
+inline __device__ void finish(const DecodeArguments& arguments, long long index, int head, int quad,
+                              Quad result) {
+  const float share = Sinks::join(arguments, head, result.lse);
   float scaled[8] = {};  // formats pack eight
-  for (int i = 0; i < 4; ++i) scaled[i] = Output::scaled(values[i] * share, arguments.output_scale);
+  for (int i = 0; i < 4; ++i) {
+    scaled[i] = Output::scaled(result.values[i] * share, arguments.output_scale);
+  }
   unsigned words[2 * Output::kBytes];
   Output::pack(words, scaled);
-  const long long index = index_of(rows, row);
   unsigned* output = reinterpret_cast<unsigned*>(arguments.output) +
                      (index * kHeadDimV + quad * 4) * Output::kBytes / 4;
   if constexpr (Output::kBytes == 2) {
@@ -260,53 +292,75 @@ inline __device__ void finish(const DecodeArguments& arguments, const Rows& rows
   }
   if (quad == 0 && arguments.lse != 0) {
     constexpr float kLn2 = 0.693147181f;
-    reinterpret_cast<float*>(arguments.lse)[index] = lse * kLn2;
+    reinterpret_cast<float*>(arguments.lse)[index] = result.lse * kLn2;
   }
 }
 
-// Merges the splits' partial results of the block's rows, in the order of the splits whoever does
-// it, so that the bits depend on nothing else. An empty split has zeros and a log-sum-exp of minus
-// infinity. Splits are read kBatch at a time: the latency of memory is what a merge waits for.
-inline __device__ void merge_rows(const DecodeArguments& arguments, const Rows& rows) {
+// Or its end in one split.
+inline __device__ void store_part(const DecodeArguments& arguments, long long index, int quad,
+                                  const Quad& result) {
+  index += blockIdx.x * static_cast<long long>(arguments.batch.tokens) * kQueryHeads;
+  if (quad == 0) reinterpret_cast<float*>(arguments.partial_lse)[index] = result.lse;
+  reinterpret_cast<float4*>(arguments.partial_output)[index * kQuads + quad] = {
+      result.values[0], result.values[1], result.values[2], result.values[3]};
+}
+
+// Merges a quad's parts, in their order whoever does it, so that the bits depend on nothing else.
+// Parts are read kBatch at a time: the latency of memory is what a merge waits for.
+inline __device__ Quad merge_quad(const float4* outputs, const float* lse, const Parts& parts) {
   constexpr int kBatch = 8;
-  const float* partial_lse = reinterpret_cast<const float*>(arguments.partial_lse);
-  const float4* partial_output = reinterpret_cast<const float4*>(arguments.partial_output);
-  const long long stride = static_cast<long long>(arguments.batch.tokens) * kQueryHeads;
+  float maximum = minus_infinity();
+  float total = 0;
+  Quad result = {};
+#pragma unroll 1
+  for (int first = 0; first < parts.count; first += kBatch) {
+    float part_lse[kBatch];
+    float4 part[kBatch];
+    float largest = maximum;
+#pragma unroll
+    for (int j = 0; j < kBatch; ++j) {  // past the end, the last one again, without weight
+      const long long row = static_cast<long long>(min(first + j, parts.count - 1)) * parts.rows;
+      part[j] = outputs[row * kQuads];
+      part_lse[j] = lse[row];
+      if (first + j >= parts.count) part_lse[j] = minus_infinity();
+      largest = fmaxf(largest, part_lse[j]);
+    }
+    const float correction = ex2_approx_ftz(maximum - finite(largest));
+    maximum = largest;
+    total *= correction;
+    for (float& value : result.values) value *= correction;
+#pragma unroll
+    for (int j = 0; j < kBatch; ++j) {
+      const float weight = ex2_approx_ftz(part_lse[j] - finite(maximum));
+      total += weight;
+      result.values[0] += weight * part[j].x, result.values[1] += weight * part[j].y;
+      result.values[2] += weight * part[j].z, result.values[3] += weight * part[j].w;
+    }
+  }
+  const float reciprocal = total > 0 ? rcp_approx_ftz(total) : 0;
+  for (float& value : result.values) value *= reciprocal;
+  result.lse = maximum + lg2_approx_ftz(total);
+  return result;
+}
+
+// Merges the parts of the block's rows: the splits' into the batch's output, the warps' into that
+// or, where there are splits, into the block's split.
+inline __device__ void merge_parts(const DecodeArguments& arguments, const Rows& rows,
+                                   const Parts& parts) {
+#pragma unroll 1
   for (int i = threadIdx.x; i < rows.count * kQuads; i += kThreads) {
     const int row = i / kQuads;
     const int quad = i % kQuads;
     const long long index = index_of(rows, row);
-    float maximum = minus_infinity();
-    float total = 0;
-    float values[4] = {};
-#pragma unroll 1
-    for (int first = 0; first < arguments.splits; first += kBatch) {
-      float lse[kBatch];
-      float4 part[kBatch];
-      float largest = maximum;
-#pragma unroll
-      for (int j = 0; j < kBatch; ++j) {  // past the end, the last one again, without weight
-        const long long from = min(first + j, arguments.splits - 1) * stride + index;
-        const float from_lse = partial_lse[from];
-        lse[j] = first + j < arguments.splits ? from_lse : minus_infinity();
-        part[j] = partial_output[from * kQuads + quad];
-        largest = fmaxf(largest, lse[j]);
-      }
-      const float correction = ex2_approx_ftz(maximum - finite(largest));
-      maximum = largest;
-      total *= correction;
-      for (float& value : values) value *= correction;
-#pragma unroll
-      for (int j = 0; j < kBatch; ++j) {
-        const float weight = ex2_approx_ftz(lse[j] - finite(maximum));
-        total += weight;
-        values[0] += weight * part[j].x, values[1] += weight * part[j].y;
-        values[2] += weight * part[j].z, values[3] += weight * part[j].w;
-      }
+    const long long from = parts.of_splits ? index : row;
+    const int from_quad = parts.of_splits ? quad : swizzled_quad(row, quad);
+    const Quad result =
+        merge_quad(parts.outputs + from * kQuads + from_quad, parts.lse + from, parts);
+    if (parts.of_splits || arguments.splits == 1) {
+      finish(arguments, index, rows.head(row), quad, result);
+    } else {
+      store_part(arguments, index, quad, result);
     }
-    const float reciprocal = total > 0 ? 1 / total : 0;
-    for (float& value : values) value *= reciprocal;
-    finish(arguments, rows, row, quad, values, maximum + lg2_approx_ftz(total));
   }
 }
 
@@ -317,7 +371,7 @@ extern "C" __global__ void __launch_bounds__(kThreads)
     octavo_merge(const __grid_constant__ MergeArguments arguments) {
   const Rows rows = rows_of_block(arguments.batch);
   if (rows.count <= 0) return;
-  merge_rows(arguments, rows);
+  merge_parts(arguments, rows, parts_of_splits(arguments));
 }
 
 }  // namespace octavo

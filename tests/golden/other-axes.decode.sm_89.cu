@@ -762,79 +762,6 @@ struct Sinks {
   }
 };
 
-// ---- templates/attention/merge_rows.cuh ---------------------------------------------------------
-
-constexpr int kQuads = kHeadDimV / 4;  // values are written four at a time
-
-// The end of four dims of a row: the sink joins, and output and log-sum-exp (natural, the sink
-// included: the logarithm of what the output was divided by) are written.
-inline __device__ void finish(const DecodeArguments& arguments, const Rows& rows, int row, int quad,
-                              const float (&values)[4], float lse) {
-  const float share = Sinks::join(arguments, rows.head(row), lse);
-  float scaled[8] = {};  // formats pack eight
-  for (int i = 0; i < 4; ++i) scaled[i] = Output::scaled(values[i] * share, arguments.output_scale);
-  unsigned words[2 * Output::kBytes];
-  Output::pack(words, scaled);
-  const long long index = index_of(rows, row);
-  unsigned* output = reinterpret_cast<unsigned*>(arguments.output) +
-                     (index * kHeadDimV + quad * 4) * Output::kBytes / 4;
-  if constexpr (Output::kBytes == 2) {
-    *reinterpret_cast<uint2*>(output) = {words[0], words[1]};
-  } else {
-    *output = words[0];
-  }
-  if (quad == 0 && arguments.lse != 0) {
-    constexpr float kLn2 = 0.693147181f;
-    reinterpret_cast<float*>(arguments.lse)[index] = lse * kLn2;
-  }
-}
-
-// Merges the splits' partial results of the block's rows, in the order of the splits whoever does
-// it, so that the bits depend on nothing else. An empty split has zeros and a log-sum-exp of minus
-// infinity. Splits are read kBatch at a time: the latency of memory is what a merge waits for.
-inline __device__ void merge_rows(const DecodeArguments& arguments, const Rows& rows) {
-  constexpr int kBatch = 8;
-  const float* partial_lse = reinterpret_cast<const float*>(arguments.partial_lse);
-  const float4* partial_output = reinterpret_cast<const float4*>(arguments.partial_output);
-  const long long stride = static_cast<long long>(arguments.batch.tokens) * kQueryHeads;
-  for (int i = threadIdx.x; i < rows.count * kQuads; i += kThreads) {
-    const int row = i / kQuads;
-    const int quad = i % kQuads;
-    const long long index = index_of(rows, row);
-    float maximum = minus_infinity();
-    float total = 0;
-    float values[4] = {};
-#pragma unroll 1
-    for (int first = 0; first < arguments.splits; first += kBatch) {
-      float lse[kBatch];
-      float4 part[kBatch];
-      float largest = maximum;
-#pragma unroll
-      for (int j = 0; j < kBatch; ++j) {  // past the end, the last one again, without weight
-        const long long from = min(first + j, arguments.splits - 1) * stride + index;
-        const float from_lse = partial_lse[from];
-        lse[j] = first + j < arguments.splits ? from_lse : minus_infinity();
-        part[j] = partial_output[from * kQuads + quad];
-        largest = fmaxf(largest, lse[j]);
-      }
-      const float correction = ex2_approx_ftz(maximum - finite(largest));
-      maximum = largest;
-      total *= correction;
-      for (float& value : values) value *= correction;
-#pragma unroll
-      for (int j = 0; j < kBatch; ++j) {
-        const float weight = ex2_approx_ftz(lse[j] - finite(maximum));
-        total += weight;
-        values[0] += weight * part[j].x, values[1] += weight * part[j].y;
-        values[2] += weight * part[j].z, values[3] += weight * part[j].w;
-      }
-    }
-    const float reciprocal = total > 0 ? 1 / total : 0;
-    for (float& value : values) value *= reciprocal;
-    finish(arguments, rows, row, quad, values, maximum + lg2_approx_ftz(total));
-  }
-}
-
 // ---- templates/ptx/atom.cuh ---------------------------------------------------------------------
 
 // Atomic operations on global memory.
@@ -854,19 +781,282 @@ inline __device__ unsigned atom_acq_rel_inc(unsigned long long counter, unsigned
 
 // The splits' results are merged by the block that finishes last.
 struct Merge {
-  // Called when the block's threads have written their results. `shared` is memory to spare.
-  static __device__ void after_split(const DecodeArguments& arguments, const Rows& rows,
-                                     unsigned& shared) {
-    if (arguments.splits == 1) return;
+  // Called when the block's threads have written their results: whether it is the one to merge.
+  // `shared` is memory to spare.
+  static __device__ bool is_last(const DecodeArguments& arguments, unsigned& shared) {
     __syncthreads();
     if (threadIdx.x == 0) {
       const unsigned group = blockIdx.z * gridDim.y + blockIdx.y;
       shared = atom_acq_rel_inc(arguments.arrivals + group * 4ull, arguments.splits - 1);
     }
     __syncthreads();
-    if (shared == static_cast<unsigned>(arguments.splits) - 1) merge_rows(arguments, rows);
+    return shared == static_cast<unsigned>(arguments.splits) - 1;
   }
 };
+
+// ---- templates/ptx/cp_async.cuh -----------------------------------------------------------------
+
+// Copies from global to shared memory that pass no register and complete in groups. `shared` is an
+// address in shared memory; of the copied bytes, those beyond `bytes` are zero and are not read.
+
+inline __device__ void cp_async_16(unsigned shared, unsigned long long global, int bytes) {
+  asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(shared), "l"(global),
+               "r"(bytes)
+               : "memory");
+}
+
+inline __device__ void cp_async_4(unsigned shared, unsigned long long global, int bytes) {
+  asm volatile("cp.async.ca.shared.global [%0], [%1], 4, %2;" ::"r"(shared), "l"(global), "r"(bytes)
+               : "memory");
+}
+
+inline __device__ void cp_async_commit_group() {
+  asm volatile("cp.async.commit_group;" ::: "memory");
+}
+
+// Until at most kPending of the thread's newest groups are incomplete.
+template <int kPending>
+inline __device__ void cp_async_wait_group() {
+  asm volatile("cp.async.wait_group %0;" ::"n"(kPending) : "memory");
+}
+
+// ---- templates/attention/pipeline.cuh -----------------------------------------------------------
+
+// The tokens of which a block takes the tiles, its warps in turn.
+struct Share {
+  int first;  // a multiple of kTileTokens
+  int end;
+};
+
+// The block's part of the tokens that its rows see.
+inline __device__ Share share_of_block(const Rows& rows, int splits) {
+  const int first = Mask::first(rows.position(0)) / kTileTokens;
+  const int end = Mask::end(rows.position(rows.count - 1), rows.kv_length);
+  const int tiles = (end + kTileTokens - 1) / kTileTokens - first;
+  const int share = (tiles + splits - 1) / splits;
+  const int begin = first + static_cast<int>(blockIdx.x) * share;
+  return {begin * kTileTokens, min(end, (begin + share) * kTileTokens)};
+}
+
+// A warp's tiles on their way to shared memory: kStages of them, one commit group each. Only this
+// warp reads what it copies, so that no block-wide barrier is needed.
+class Pipeline {
+ public:
+  __device__ Pipeline(const KvCache& cache, const Rows& rows, const Share& share, unsigned stages)
+      : cache_(cache), rows_(rows), end_(share.end), stages_(stages) {
+    copied_ = share.first + warp_id() * kTileTokens;
+    look_up();
+#pragma unroll 1
+    for (int stage = 0; stage < kStages - 1; ++stage) copy(stage);
+  }
+
+  // Waits for the warp's next tile, and lets the one before it make room for a new one. False where
+  // there is none.
+  __device__ bool advance() {
+    if (copied_ - (kStages - 1) * kStride >= end_) return false;
+    cp_async_wait_group<kStages - 2>();
+    __syncwarp();
+    copy(stage_);
+    stage_ = stage_ + 1 < kStages ? stage_ + 1 : 0;
+    return true;
+  }
+
+  // The tile's first token, and where it is in shared memory, as an offset from the stages.
+  __device__ int token() const { return copied_ - kStages * kStride; }
+  __device__ int offset() const { return stage_ * kStageBytes; }
+
+ private:
+  static constexpr int kStride = kWarps * kTileTokens;  // from a warp's tile to its next
+
+  // Starts the next tile's copies. Tokens that are not there become zeros, their scales too, so
+  // that nothing read from the tile is a NaN that no one wrote.
+  __device__ void copy(int stage) {
+    if (copied_ < end_) {
+      const unsigned tile = stages_ + stage * kStageBytes;
+      copy_rows<kKeyUnits>(tile, cache_.k);
+      copy_rows<kValueUnits>(tile + kValuesOffset, cache_.v);
+      if constexpr (Scale::kPerToken) {
+        copy_scales(tile + kKeyScalesOffset, cache_.k_scale);
+        copy_scales(tile + kValueScalesOffset, cache_.v_scale);
+      }
+    }
+    copied_ += kStride;
+    look_up();
+    cp_async_commit_group();
+  }
+
+  // Lane l copies units l, l + 32, l + 64, ... of the tile's rows, counted from the first row on.
+  template <int kUnits>
+  __device__ void copy_rows(unsigned tile, DeviceAddress rows) {
+    constexpr int kCopies = kTileTokens * kUnits;
+    const TileUnits<kUnits> units(tile_rows_, rows);
+#pragma unroll 8
+    for (int i = 0; i < kCopies; i += 32) {
+      const DeviceAddress unit = units.address(i);
+      const int bytes = units.exists(i) ? 16 : 0;
+      if (kCopies % 32 == 0 || i + lane_id() < kCopies) {
+        cp_async_16(copied_unit<kUnits>(tile, i), unit, bytes);
+      }
+    }
+  }
+
+  // Where the lane's unit i + lane goes. Where 32 units are whole rows, the row's swizzle is that
+  // of the lane's part of it and that of the constant i, so that little is left to compute.
+  template <int kUnits>
+  static __device__ unsigned copied_unit(unsigned tile, int i) {
+    if constexpr (32 % kUnits == 0) {
+      const int lane = lane_id() ^ row_swizzle<kUnits>(lane_id() / kUnits);
+      return tile + (lane ^ row_swizzle<kUnits>(i / kUnits)) * 16 + i * 16;
+    }
+    const int index = i + lane_id();
+    return tile + (index ^ row_swizzle<kUnits>(index / kUnits)) * 16;
+  }
+
+  __device__ void copy_scales(unsigned tile, DeviceAddress scales) {
+    const TileUnits<1, 4> units(tile_rows_, scales);
+    const DeviceAddress scale = units.address(0);
+    const int bytes = units.exists(0) ? 4 : 0;
+    if (lane_id() < kTileTokens) cp_async_4(tile + lane_id() * 4, scale, bytes);
+  }
+
+  // The rows of the tile that is copied next are looked up while the warp works on another one.
+  __device__ void look_up() { tile_rows_.look_up(cache_, rows_, copied_, end_); }
+
+  const KvCache& cache_;
+  const Rows& rows_;
+  int end_;                  // of the share
+  unsigned stages_;          // the warp's, in shared memory
+  int copied_;               // first token of the tile that is copied next
+  int stage_ = kStages - 1;  // of the tile that the warp works on
+  TileRows tile_rows_;       // of the tile that is copied next, in the cache
+};
+
+// ---- templates/attention/merge_parts.cuh --------------------------------------------------------
+
+constexpr int kQuads = kHeadDimV / 4;  // values are merged and written four at a time
+
+// What the block's rows became over parts of the tokens: its warps' parts, in shared memory, or the
+// splits, in global memory. A part has each row's output and its log-sum-exp in base 2, the sink
+// left out; an empty part has zeros and minus infinity.
+struct Parts {
+  const float4* outputs;  // [count, rows, kQuads]
+  const float* lse;       // [count, rows]
+  int count;
+  int rows;        // of a part
+  bool of_splits;  // their rows are the batch's; else the block's, and their quads are swizzled
+};
+
+// Where a quad of a row of a warp's part is, so that neither the lanes that write nor those that
+// read have a bank conflict: a quad is 4 banks, g's row starts at bank 0, and t's quads are a
+// multiple of 4 or 8 from each other.
+inline __device__ int swizzled_quad(int row, int quad) {
+  if constexpr (kQuads % 8 == 0) return quad ^ quad / 8 % 4 * 2 ^ row % 2;
+  return quad;
+}
+
+inline __device__ Parts parts_of_splits(const DecodeArguments& arguments) {
+  return {reinterpret_cast<const float4*>(arguments.partial_output),
+          reinterpret_cast<const float*>(arguments.partial_lse), arguments.splits,
+          arguments.batch.tokens * kQueryHeads, true};
+}
+
+// Four dims of a row.
+struct Quad {
+  float values[4];
+  float lse;
+};
+
+// The end of a row: the sink joins, and output and log-sum-exp (natural, the sink included: the
+// logarithm of what the output was divided by) are written.
+inline __device__ void finish(const DecodeArguments& arguments, long long index, int head, int quad,
+                              Quad result) {
+  const float share = Sinks::join(arguments, head, result.lse);
+  float scaled[8] = {};  // formats pack eight
+  for (int i = 0; i < 4; ++i) {
+    scaled[i] = Output::scaled(result.values[i] * share, arguments.output_scale);
+  }
+  unsigned words[2 * Output::kBytes];
+  Output::pack(words, scaled);
+  unsigned* output = reinterpret_cast<unsigned*>(arguments.output) +
+                     (index * kHeadDimV + quad * 4) * Output::kBytes / 4;
+  if constexpr (Output::kBytes == 2) {
+    *reinterpret_cast<uint2*>(output) = {words[0], words[1]};
+  } else {
+    *output = words[0];
+  }
+  if (quad == 0 && arguments.lse != 0) {
+    constexpr float kLn2 = 0.693147181f;
+    reinterpret_cast<float*>(arguments.lse)[index] = result.lse * kLn2;
+  }
+}
+
+// Or its end in one split.
+inline __device__ void store_part(const DecodeArguments& arguments, long long index, int quad,
+                                  const Quad& result) {
+  index += blockIdx.x * static_cast<long long>(arguments.batch.tokens) * kQueryHeads;
+  if (quad == 0) reinterpret_cast<float*>(arguments.partial_lse)[index] = result.lse;
+  reinterpret_cast<float4*>(arguments.partial_output)[index * kQuads + quad] = {
+      result.values[0], result.values[1], result.values[2], result.values[3]};
+}
+
+// Merges a quad's parts, in their order whoever does it, so that the bits depend on nothing else.
+// Parts are read kBatch at a time: the latency of memory is what a merge waits for.
+inline __device__ Quad merge_quad(const float4* outputs, const float* lse, const Parts& parts) {
+  constexpr int kBatch = 8;
+  float maximum = minus_infinity();
+  float total = 0;
+  Quad result = {};
+#pragma unroll 1
+  for (int first = 0; first < parts.count; first += kBatch) {
+    float part_lse[kBatch];
+    float4 part[kBatch];
+    float largest = maximum;
+#pragma unroll
+    for (int j = 0; j < kBatch; ++j) {  // past the end, the last one again, without weight
+      const long long row = static_cast<long long>(min(first + j, parts.count - 1)) * parts.rows;
+      part[j] = outputs[row * kQuads];
+      part_lse[j] = lse[row];
+      if (first + j >= parts.count) part_lse[j] = minus_infinity();
+      largest = fmaxf(largest, part_lse[j]);
+    }
+    const float correction = ex2_approx_ftz(maximum - finite(largest));
+    maximum = largest;
+    total *= correction;
+    for (float& value : result.values) value *= correction;
+#pragma unroll
+    for (int j = 0; j < kBatch; ++j) {
+      const float weight = ex2_approx_ftz(part_lse[j] - finite(maximum));
+      total += weight;
+      result.values[0] += weight * part[j].x, result.values[1] += weight * part[j].y;
+      result.values[2] += weight * part[j].z, result.values[3] += weight * part[j].w;
+    }
+  }
+  const float reciprocal = total > 0 ? rcp_approx_ftz(total) : 0;
+  for (float& value : result.values) value *= reciprocal;
+  result.lse = maximum + lg2_approx_ftz(total);
+  return result;
+}
+
+// Merges the parts of the block's rows: the splits' into the batch's output, the warps' into that
+// or, where there are splits, into the block's split.
+inline __device__ void merge_parts(const DecodeArguments& arguments, const Rows& rows,
+                                   const Parts& parts) {
+#pragma unroll 1
+  for (int i = threadIdx.x; i < rows.count * kQuads; i += kThreads) {
+    const int row = i / kQuads;
+    const int quad = i % kQuads;
+    const long long index = index_of(rows, row);
+    const long long from = parts.of_splits ? index : row;
+    const int from_quad = parts.of_splits ? quad : swizzled_quad(row, quad);
+    const Quad result =
+        merge_quad(parts.outputs + from * kQuads + from_quad, parts.lse + from, parts);
+    if (parts.of_splits || arguments.splits == 1) {
+      finish(arguments, index, rows.head(row), quad, result);
+    } else {
+      store_part(arguments, index, quad, result);
+    }
+  }
+}
 
 // ---- templates/attention/products.cuh -----------------------------------------------------------
 
@@ -977,28 +1167,6 @@ inline __device__ void multiply_values(Outputs& outputs, const unsigned (&weight
     }
     multiply_values<kByte + part_bytes(kByte)>(outputs, weights, values);
   }
-}
-
-// Where a value of O is: tile and column of the warp's product.
-struct DimPlace {
-  int tile;
-  int column;
-};
-
-inline __device__ DimPlace place_of_dim(int dim) {
-  int start = 0;
-#pragma unroll
-  for (int width = kValuePart; width >= 16; width /= 2) {
-    const int dims = width / Cache::kBytes;
-    const int parts = width == kValuePart ? kHeadDimV / dims : kHeadDimV % (2 * dims) / dims;
-    const int inside = dim - start;
-    if (inside < parts * dims) {
-      const int eighth = dims / 8;
-      return {(start + inside / dims * dims) / 8 + inside % eighth, inside % dims / eighth};
-    }
-    start += parts * dims;
-  }
-  return {};
 }
 
 // ---- templates/attention/softmax.cuh ------------------------------------------------------------
@@ -1179,246 +1347,61 @@ class Softmax {
   int all_see_to_;    // ..to before here are seen by all the block's rows
 };
 
-// ---- templates/attention/combine.cuh ------------------------------------------------------------
+// ---- templates/attention/warp_parts.cuh ---------------------------------------------------------
 
-// What the warps hand each other at the end, in the memory that their tiles were in.
-struct Combination {
-  float2 statistics[kWarps][kRows];  // maximum and sum
-  float4 outputs[kWarps][kRowTiles][kDimTiles][32];
+// The warps' parts, in the memory that their tiles were in.
+struct WarpParts {
+  float4 outputs[kWarps][kRows][kQuads];
+  float lse[kWarps][kRows];
 };
 
-// A row of the block: its maximum and sum over the warps.
-inline __device__ float2 row_statistics(const Combination& shared, int row) {
-  float maximum = minus_infinity();
-#pragma unroll 2
-  for (int warp = 0; warp < kWarps; ++warp) {
-    maximum = fmaxf(maximum, shared.statistics[warp][row].x);
-  }
-  float sum = 0;
-#pragma unroll 2
-  for (int warp = 0; warp < kWarps; ++warp) {
-    const float2 part = shared.statistics[warp][row];
-    sum += part.y * ex2_approx_ftz(part.x - finite(maximum));
-  }
-  return {maximum, sum};
-}
-
-// Leaves the warp's results for all to see, in units that all share.
-inline __device__ void share_results(Combination& shared, const Softmax& softmax,
-                                     const Outputs& outputs) {
-  const int g = lane_id() / 4;
-#pragma unroll
-  for (int tile = 0; tile < kRowTiles; ++tile) {
-    for (int half = 0; half < 2; ++half) {
-      const float sum = quad_sum(softmax.sum[tile][half]);
-      if (lane_id() % 4 == 0) {
-        shared.statistics[warp_id()][16 * tile + g + 8 * half] = {softmax.maximum[tile][half], sum};
-      }
-    }
-  }
-  __syncthreads();
-#pragma unroll
-  for (int tile = 0; tile < kRowTiles; ++tile) {
-    float factor[2];
-    for (int half = 0; half < 2; ++half) {
-      const float maximum = row_statistics(shared, 16 * tile + g + 8 * half).x;
-      factor[half] = ex2_approx_ftz(softmax.maximum[tile][half] - finite(maximum)) * softmax.unit;
-    }
-#pragma unroll
-    for (int i = 0; i < kDimTiles; ++i) {
-      const float(&o)[4] = outputs[tile][i];
-      shared.outputs[warp_id()][tile][i][lane_id()] = {o[0] * factor[0], o[1] * factor[0],
-                                                       o[2] * factor[1], o[3] * factor[1]};
-    }
-  }
-  __syncthreads();
-}
-
-// Four dims of a row, summed over the warps.
-inline __device__ void sum_outputs(float (&values)[4], const Combination& shared, int row,
-                                   int quad) {
-  const float* place[4];  // in the first warp's outputs
-#pragma unroll
-  for (int i = 0; i < 4; ++i) {
-    const DimPlace dim = place_of_dim(quad * 4 + i);
-    const float4& four = shared.outputs[0][row / 16][dim.tile][row % 8 * 4 + dim.column / 2];
-    place[i] = &four.x + dim.column % 2 + row % 16 / 8 * 2;
-    values[i] = 0;
-  }
-#pragma unroll 2
-  for (int warp = 0; warp < kWarps; ++warp) {
-    for (int i = 0; i < 4; ++i) values[i] += place[i][warp * kRowTiles * kDimTiles * 32 * 4];
-  }
-}
-
-inline __device__ void store_partial(const DecodeArguments& arguments, const Rows& rows, int row,
-                                     int quad, const float (&values)[4], float lse) {
-  const long long rows_of_split = static_cast<long long>(arguments.batch.tokens) * kQueryHeads;
-  const long long index = blockIdx.x * rows_of_split + index_of(rows, row);
-  if (quad == 0) reinterpret_cast<float*>(arguments.partial_lse)[index] = lse;
-  reinterpret_cast<float4*>(arguments.partial_output)[index * kQuads + quad] = {
-      values[0], values[1], values[2], values[3]};
-}
-
-// Combines the warps' results and writes the block's: output itself, or its split's part of it.
-inline __device__ void combine(const DecodeArguments& arguments, const Rows& rows,
-                               const Softmax& softmax, const Outputs& outputs,
-                               Combination& shared) {
-  __syncthreads();  // until no warp needs its tiles any more
-  share_results(shared, softmax, outputs);
-  for (int i = threadIdx.x; i < rows.count * kQuads; i += kThreads) {
-    const int row = i / kQuads;
-    const int quad = i % kQuads;
-    const float2 statistics = row_statistics(shared, row);
-    float values[4];
-    sum_outputs(values, shared, row, quad);
-    const float reciprocal = statistics.y > 0 ? 1 / statistics.y : 0;
-    for (float& value : values) value *= reciprocal;
-    const float lse = statistics.x + lg2_approx_ftz(statistics.y) - Mma::kWeightExponent;
-    if (arguments.splits == 1) {
-      finish(arguments, rows, row, quad, values, lse);
+// A lane's values of one row, each times `factor`. In each part of a row of V they are those of the
+// two columns 2t and 2t + 1, whose dims are neighbours.
+template <int kByte = 0>
+inline __device__ void store_row(float4* quads, int row, const float (&outputs)[kDimTiles][4],
+                                 int half, float factor) {
+  if constexpr (kByte < kValueBytes) {
+    constexpr int kFirst = kByte / Cache::kBytes;
+    constexpr int kEighth = part_bytes(kByte) / Cache::kBytes / 8;  // dims of a column
+    const auto value = [&](int i) {
+      return outputs[kFirst / 8 + i % kEighth][2 * half + i / kEighth] * factor;
+    };
+    const int first = kFirst + lane_id() % 4 * 2 * kEighth;
+    if constexpr (kEighth == 1) {
+      reinterpret_cast<float2*>(quads)[first / 2] = {value(0), value(1)};
     } else {
-      store_partial(arguments, rows, row, quad, values, lse);
-    }
-  }
-}
-
-// ---- templates/ptx/cp_async.cuh -----------------------------------------------------------------
-
-// Copies from global to shared memory that pass no register and complete in groups. `shared` is an
-// address in shared memory; of the copied bytes, those beyond `bytes` are zero and are not read.
-
-inline __device__ void cp_async_16(unsigned shared, unsigned long long global, int bytes) {
-  asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(shared), "l"(global),
-               "r"(bytes)
-               : "memory");
-}
-
-inline __device__ void cp_async_4(unsigned shared, unsigned long long global, int bytes) {
-  asm volatile("cp.async.ca.shared.global [%0], [%1], 4, %2;" ::"r"(shared), "l"(global), "r"(bytes)
-               : "memory");
-}
-
-inline __device__ void cp_async_commit_group() {
-  asm volatile("cp.async.commit_group;" ::: "memory");
-}
-
-// Until at most kPending of the thread's newest groups are incomplete.
-template <int kPending>
-inline __device__ void cp_async_wait_group() {
-  asm volatile("cp.async.wait_group %0;" ::"n"(kPending) : "memory");
-}
-
-// ---- templates/attention/pipeline.cuh -----------------------------------------------------------
-
-// The tokens of which a block takes the tiles, its warps in turn.
-struct Share {
-  int first;  // a multiple of kTileTokens
-  int end;
-};
-
-// The block's part of the tokens that its rows see.
-inline __device__ Share share_of_block(const Rows& rows, int splits) {
-  const int first = Mask::first(rows.position(0)) / kTileTokens;
-  const int end = Mask::end(rows.position(rows.count - 1), rows.kv_length);
-  const int tiles = (end + kTileTokens - 1) / kTileTokens - first;
-  const int share = (tiles + splits - 1) / splits;
-  const int begin = first + static_cast<int>(blockIdx.x) * share;
-  return {begin * kTileTokens, min(end, (begin + share) * kTileTokens)};
-}
-
-// A warp's tiles on their way to shared memory: kStages of them, one commit group each. Only this
-// warp reads what it copies, so that no block-wide barrier is needed.
-class Pipeline {
- public:
-  __device__ Pipeline(const KvCache& cache, const Rows& rows, const Share& share, unsigned stages)
-      : cache_(cache), rows_(rows), end_(share.end), stages_(stages) {
-    copied_ = share.first + warp_id() * kTileTokens;
-    look_up();
-#pragma unroll 1
-    for (int stage = 0; stage < kStages - 1; ++stage) copy(stage);
-  }
-
-  // Waits for the warp's next tile, and lets the one before it make room for a new one. False where
-  // there is none.
-  __device__ bool advance() {
-    if (copied_ - (kStages - 1) * kStride >= end_) return false;
-    cp_async_wait_group<kStages - 2>();
-    __syncwarp();
-    copy(stage_);
-    stage_ = stage_ + 1 < kStages ? stage_ + 1 : 0;
-    return true;
-  }
-
-  // The tile's first token, and where it is in shared memory, as an offset from the stages.
-  __device__ int token() const { return copied_ - kStages * kStride; }
-  __device__ int offset() const { return stage_ * kStageBytes; }
-
- private:
-  static constexpr int kStride = kWarps * kTileTokens;  // from a warp's tile to its next
-
-  // Starts the next tile's copies. Tokens that are not there become zeros, their scales too, so
-  // that nothing read from the tile is a NaN that no one wrote.
-  __device__ void copy(int stage) {
-    if (copied_ < end_) {
-      const unsigned tile = stages_ + stage * kStageBytes;
-      copy_rows<kKeyUnits>(tile, cache_.k);
-      copy_rows<kValueUnits>(tile + kValuesOffset, cache_.v);
-      if constexpr (Scale::kPerToken) {
-        copy_scales(tile + kKeyScalesOffset, cache_.k_scale);
-        copy_scales(tile + kValueScalesOffset, cache_.v_scale);
+      const int lane = swizzled_quad(row, first / 4);  // shares no bit with i / 4
+#pragma unroll
+      for (int i = 0; i < 2 * kEighth; i += 4) {
+        quads[lane ^ i / 4] = {value(i), value(i + 1), value(i + 2), value(i + 3)};
       }
     }
-    copied_ += kStride;
-    look_up();
-    cp_async_commit_group();
+    store_row<kByte + part_bytes(kByte)>(quads, row, outputs, half, factor);
   }
+}
 
-  // Lane l copies units l, l + 32, l + 64, ... of the tile's rows, counted from the first row on.
-  template <int kUnits>
-  __device__ void copy_rows(unsigned tile, DeviceAddress rows) {
-    constexpr int kCopies = kTileTokens * kUnits;
-    const TileUnits<kUnits> units(tile_rows_, rows);
-#pragma unroll 8
-    for (int i = 0; i < kCopies; i += 32) {
-      const DeviceAddress unit = units.address(i);
-      const int bytes = units.exists(i) ? 16 : 0;
-      if (kCopies % 32 == 0 || i + lane_id() < kCopies) {
-        cp_async_16(copied_unit<kUnits>(tile, i), unit, bytes);
+// Leaves the warp's part for all to see, and returns those of all.
+inline __device__ Parts share_parts(WarpParts& parts, const Rows& rows, const Softmax& softmax,
+                                    const Outputs& outputs) {
+  __syncthreads();  // until no warp needs its tiles any more
+#pragma unroll
+  for (int tile = 0; tile < kRowTiles; ++tile) {
+#pragma unroll
+    for (int half = 0; half < 2; ++half) {
+      const int row = 16 * tile + lane_id() / 4 + 8 * half;
+      const float sum = quad_sum(softmax.sum[tile][half]);
+      const float factor = sum > 0 ? softmax.unit * rcp_approx_ftz(sum) : 0;
+      if (row >= rows.count) continue;
+      store_row(parts.outputs[warp_id()][row], row, outputs[tile], half, factor);
+      if (lane_id() % 4 == 0) {
+        parts.lse[warp_id()][row] =
+            softmax.maximum[tile][half] + lg2_approx_ftz(sum) - Mma::kWeightExponent;
       }
     }
   }
-
-  // Where the lane's unit i + lane goes. Where 32 units are whole rows, the row's swizzle is that
-  // of the lane's part of it and that of the constant i, so that little is left to compute.
-  template <int kUnits>
-  static __device__ unsigned copied_unit(unsigned tile, int i) {
-    if constexpr (32 % kUnits == 0) {
-      const int lane = lane_id() ^ row_swizzle<kUnits>(lane_id() / kUnits);
-      return tile + (lane ^ row_swizzle<kUnits>(i / kUnits)) * 16 + i * 16;
-    }
-    const int index = i + lane_id();
-    return tile + (index ^ row_swizzle<kUnits>(index / kUnits)) * 16;
-  }
-
-  __device__ void copy_scales(unsigned tile, DeviceAddress scales) {
-    const TileUnits<1, 4> units(tile_rows_, scales);
-    const DeviceAddress scale = units.address(0);
-    const int bytes = units.exists(0) ? 4 : 0;
-    if (lane_id() < kTileTokens) cp_async_4(tile + lane_id() * 4, scale, bytes);
-  }
-
-  // The rows of the tile that is copied next are looked up while the warp works on another one.
-  __device__ void look_up() { tile_rows_.look_up(cache_, rows_, copied_, end_); }
-
-  const KvCache& cache_;
-  const Rows& rows_;
-  int end_;                  // of the share
-  unsigned stages_;          // the warp's, in shared memory
-  int copied_;               // first token of the tile that is copied next
-  int stage_ = kStages - 1;  // of the tile that the warp works on
-  TileRows tile_rows_;       // of the tile that is copied next, in the cache
-};
+  __syncthreads();
+  return {parts.outputs[0][0], parts.lse[0], kWarps, kRows, false};
+}
 
 // ---- templates/kernels/decode.cuh ---------------------------------------------------------------
 
@@ -1426,7 +1409,7 @@ extern __shared__ uint4 shared_memory[];
 
 // Attention of a few query tokens a sequence over its KV cache. A block takes kRows query rows of
 // one KV head and a share of the tokens; its warps take that share's tiles in turn, each with its
-// own copies in flight and its own softmax, and combine at the end.
+// own copies in flight and its own softmax. Their parts are merged, and then the splits' are.
 extern "C" __global__ void __launch_bounds__(kThreads, 1)
     octavo_decode(const __grid_constant__ DecodeArguments arguments) {
   const Rows rows = rows_of_block(arguments.batch);
@@ -1453,8 +1436,14 @@ extern "C" __global__ void __launch_bounds__(kThreads, 1)
     }
   }
 
-  combine(arguments, rows, softmax, outputs, *reinterpret_cast<Combination*>(memory));
-  Merge::after_split(arguments, rows, *reinterpret_cast<unsigned*>(memory));
+  Parts parts = share_parts(*reinterpret_cast<WarpParts*>(memory), rows, softmax, outputs);
+#pragma unroll 1
+  while (true) {
+    merge_parts(arguments, rows, parts);
+    if (parts.of_splits || arguments.splits == 1) return;
+    if (!Merge::is_last(arguments, *reinterpret_cast<unsigned*>(memory))) return;
+    parts = parts_of_splits(arguments);
+  }
 }
 
 }  // namespace octavo
