@@ -106,7 +106,7 @@ case ${1-} in
 esac
 
 require_packages g++ cmake ninja-build ccache llvm-19-dev libfmt-dev libyaml-cpp-dev libcli11-dev \
-  nlohmann-json3-dev libboost-context-dev libxxhash-dev doctest-dev
+  nlohmann-json3-dev libboost-context-dev libxxhash-dev libarchive-dev doctest-dev
 if [[ ${OCTAVO_NVRTC_WHEEL-} == 1 ]]; then
   fetch_nvrtc
   export OCTAVO_NVRTC=$nvrtc_folder/nvidia/cu13/lib/libnvrtc.so.13

@@ -1,12 +1,9 @@
-// What real GPUs computed, bit for bit. The vectors are not part of the repository:
-// OCTAVO_TEST_VECTORS names their folder, by default shared/vectors beside it. Their README says
-// what a row is.
+// What real GPUs' tensor cores computed, bit for bit.
 #include <doctest/doctest.h>
 #include <fmt/format.h>
 
 #include <algorithm>
 #include <cstdio>
-#include <cstdlib>
 #include <filesystem>
 #include <fstream>
 #include <optional>
@@ -14,16 +11,12 @@
 #include <string>
 #include <vector>
 
+#include "recordings.hpp"
 #include "tensor_core/fused_dot.hpp"
 #include "tensor_core/wgmma.hpp"
 
 namespace octavo::emulator::tensor_core {
 namespace {
-
-std::filesystem::path folder() {
-  if (const char* path = std::getenv("OCTAVO_TEST_VECTORS")) return path;
-  return std::filesystem::path(OCTAVO_SOURCE_DIR) / "../shared/vectors";
-}
 
 std::optional<Element> element_named(const std::string& name) {
   if (name == "f16") return Element::f16;
@@ -123,12 +116,13 @@ int mismatches(const std::filesystem::path& path, const VectorFile& file, int& r
 }
 
 TEST_CASE("every recorded tensor-core output matches bit for bit") {
-  if (!std::filesystem::is_directory(folder())) {
-    MESSAGE("skipped: no folder ", folder().string(), " (OCTAVO_TEST_VECTORS names another)");
+  if (!std::filesystem::is_directory(vectors_folder())) {
+    MESSAGE("skipped: no folder ", vectors_folder().string(),
+            " (OCTAVO_TEST_VECTORS names another)");
     return;
   }
   int files = 0;
-  for (const auto& entry : std::filesystem::directory_iterator(folder())) {
+  for (const auto& entry : std::filesystem::directory_iterator(vectors_folder())) {
     const std::string name = entry.path().filename();
     if (entry.path().extension() != ".txt") continue;
     CAPTURE(name);

@@ -278,16 +278,12 @@ void divide_integers(Emitter& e, Type type, const char* operation) {
 
 }  // namespace
 
-void lower_div(Emitter& e, const Step&) {
-  auto& ir = e.ir();
+void lower_div(Emitter& e, const Step& step) {
   const Type type = type_of(e);
   if (!is_float(type)) return divide_integers(e, type, "div");
-  if (!e.instruction().has("approx")) return lower_float(e, Operation::div, type);
-  // a times b's reciprocal, which is zero where it is subnormal: as the ISA says for b above 2^126.
-  Value* b = read_float(e, 2, type);
-  Value* reciprocal = ir.CreateFDiv(llvm::ConstantFP::get(b->getType(), 1.0), b);
-  Value* result = ir.CreateFMul(read_float(e, 1, type), flush_subnormals(e, reciprocal));
-  e.write(0u, finish_float(e, result, type));
+  if (e.instruction().has("approx") || e.instruction().has("full"))
+    return lower_approximate_div(e, step);
+  lower_float(e, Operation::div, type);
 }
 
 void lower_rem(Emitter& e, const Step&) { divide_integers(e, type_of(e), "rem"); }

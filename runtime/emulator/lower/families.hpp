@@ -47,6 +47,7 @@ OCTAVO_LOWER(lower_neg);
 OCTAVO_LOWER(lower_min);
 OCTAVO_LOWER(lower_max);
 // float.cpp
+OCTAVO_LOWER(lower_approximate_div);
 OCTAVO_LOWER(lower_rcp);
 OCTAVO_LOWER(lower_sqrt);
 OCTAVO_LOWER(lower_rsqrt);

@@ -1,4 +1,4 @@
-// Reciprocals, roots, and the approximate special functions.
+// Reciprocals, roots, the approximate special functions, and division by way of them.
 #include <llvm/IR/Intrinsics.h>
 
 #include "lower/families.hpp"
@@ -40,8 +40,8 @@ Value* reciprocal(Emitter& e, Value* x) {
   return e.ir().CreateFDiv(llvm::ConstantFP::get(x->getType(), 1.0), x);
 }
 
-Value* read(Emitter& e, Type type) {
-  Value* x = e.source_float(1, type);
+Value* read(Emitter& e, std::size_t i, Type type) {
+  Value* x = e.source_float(i, type);
   return type == Type::f32 && e.instruction().has("ftz") ? flush_subnormals(e, x) : x;
 }
 
@@ -85,10 +85,30 @@ void lower_special(Emitter& e, const Step&) {
   e.write(0u, narrow_half(e, ir.CreateShuffleVector(low, high, interleaved), type));
 }
 
+// As ptxas makes it for sm_90: a times b's reciprocal, which the unit flushes to zero for b above
+// 2^126 and takes a subnormal b for a zero. Both are scaled away from that where .full and the lack
+// of .ftz promise an answer.
+void lower_approximate_div(Emitter& e, const Step&) {
+  auto& ir = e.ir();
+  Value* a = read(e, 1, Type::f32);
+  Value* b = read(e, 2, Type::f32);
+  const auto number = [&](double x) { return llvm::ConstantFP::get(b->getType(), x); };
+  Value* magnitude = ir.CreateUnaryIntrinsic(llvm::Intrinsic::fabs, b);
+  Value* scale = number(1);
+  if (e.instruction().has("full"))
+    scale = ir.CreateSelect(ir.CreateFCmpOGT(magnitude, number(0x1p126)), number(0.25), scale);
+  if (!e.instruction().has("ftz"))
+    scale = ir.CreateSelect(ir.CreateFCmpOLT(magnitude, number(0x1p-126)), number(0x1p24), scale);
+  a = ir.CreateFMul(a, scale);
+  if (e.instruction().has("ftz")) a = flush_subnormals(e, a);
+  Value* reciprocal = special(e, "rcp.approx.ftz.f32", ir.CreateFMul(b, scale));
+  finish(e, ir.CreateFMul(a, reciprocal), Type::f32);
+}
+
 void lower_rcp(Emitter& e, const Step& step) {
   const Type type = e.instruction().type();
   if (type == Type::f32 && e.instruction().has("approx")) return lower_special(e, step);
-  Value* x = read(e, type);
+  Value* x = read(e, 1, type);
   if (e.instruction().has("approx"))
     return write_upper_half(e, flush_f64(e, reciprocal(e, flush_f64(e, x))));
   if (rounding_of(e.instruction()) != 0) {
@@ -103,7 +123,7 @@ void lower_rcp(Emitter& e, const Step& step) {
 void lower_sqrt(Emitter& e, const Step& step) {
   const Type type = e.instruction().type();
   if (e.instruction().has("approx")) return lower_special(e, step);
-  Value* x = read(e, type);
+  Value* x = read(e, 1, type);
   if (rounding_of(e.instruction()) != 0) {
     return finish(
         e, directed(e, type == Type::f32 ? "octavo_sqrt_f32" : "octavo_sqrt_f64", x, x, type),
@@ -114,7 +134,7 @@ void lower_sqrt(Emitter& e, const Step& step) {
 
 void lower_rsqrt(Emitter& e, const Step& step) {
   if (e.instruction().type() == Type::f32) return lower_special(e, step);
-  write_upper_half(e, reciprocal(e, root(e, flush_f64(e, read(e, Type::f64)))));
+  write_upper_half(e, reciprocal(e, root(e, flush_f64(e, read(e, 1, Type::f64)))));
 }
 
 void lower_copysign(Emitter& e, const Step&) {
