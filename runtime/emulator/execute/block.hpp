@@ -13,6 +13,7 @@
 #include "execute/clock.hpp"
 #include "execute/order.hpp"
 #include "execute/warp.hpp"
+#include "execute/wgmma.hpp"
 #include "fault.hpp"
 
 namespace octavo::emulator {
@@ -81,6 +82,7 @@ struct Block {
   std::vector<Warp*> warps;
   std::uint32_t live_warps = 0;
   Barrier barriers[kBarriers];
+  std::vector<Warpgroup> warpgroups;  // of kernels with wgmma
 };
 
 // The line of PTX with this number, without its indentation and comment.

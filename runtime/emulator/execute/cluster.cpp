@@ -90,6 +90,7 @@ bool run_round(Cluster& cluster) {
 }
 
 void finish(Warp& warp) {
+  leave_warpgroup(warp);
   warp.state = WarpState::done;
   Block& block = *warp.block;
   --block.live_warps;

@@ -15,6 +15,7 @@ std::span<const Helper> async_copy_helpers();
 std::span<const Helper> mbarrier_helpers();
 std::span<const Helper> fence_helpers();
 std::span<const Helper> exchange_helpers();
+std::span<const Helper> wgmma_helpers();
 std::span<const Helper> arithmetic_helpers();
 std::span<const Helper> rounding_helpers();
 std::span<const Helper> conversion_helpers();

@@ -141,6 +141,8 @@ void Resident::start_warp(WarpMemory& memory, Block& block, std::uint32_t number
   warp.local = memory.local_memory.get();
   warp.local_bytes = launch_.info->local_bytes;
   warp.block = &block;
+  memory.wgmmas = {};
+  warp.wgmmas = &memory.wgmmas;
   warp.shadow = block.cluster->shadow;
   warp.state = WarpState::ready;
   warp.context =

@@ -11,6 +11,7 @@ namespace octavo::emulator {
 // A warp's memory, kept for the next one.
 struct WarpMemory {
   Warp warp;
+  WarpWgmmas wgmmas;
   std::byte* stack = nullptr;
   std::unique_ptr<std::byte[]> frame_memory, local_memory;
   std::byte* frame = nullptr;

@@ -18,6 +18,7 @@ constexpr std::uint32_t kExited = 0xFFFFFFFFu;
 struct Block;
 struct MbarrierWait;
 class Shadow;
+struct WarpWgmmas;
 
 enum class WarpState : std::uint8_t { ready, waiting, done };
 
@@ -53,10 +54,11 @@ struct alignas(64) Warp {
   Block* block;
   Memory::Range ranges[4];  // the allocations last accessed, good in `generation`
   std::uint64_t generation;
-  std::uint32_t next_range;                      // to be replaced
-  std::uint32_t barrier;                         // that it waits for
-  std::uint32_t barrier_result[4];               // of bar.red, by reduction
-  std::uint32_t committed_groups[4][kLanes];     // by Group, of each lane
+  std::uint32_t next_range;                   // to be replaced
+  std::uint32_t barrier;                      // that it waits for
+  std::uint32_t barrier_result[4];            // of bar.red, by reduction
+  std::uint32_t committed_groups[4][kLanes];  // by Group, of each lane
+  WarpWgmmas* wgmmas;
   const MbarrierWait* mbarrier_wait;             // while it waits in one
   Shadow* shadow;                                // of kernels with asynchronous instructions
   boost::context::detail::fcontext_t context;    // of the warp, while it does not run

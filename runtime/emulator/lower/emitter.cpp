@@ -293,6 +293,18 @@ Emitter::Value* Emitter::fetch(Value* room, unsigned bits, unsigned index) {
   return ir_.CreateAlignedLoad(lanes(bits), at, llvm::Align(32));
 }
 
+Emitter::Value* Emitter::table(std::span<const std::uint32_t> words) {
+  auto* data = llvm::ConstantDataArray::get(
+      module_.getContext(), llvm::ArrayRef<std::uint32_t>(words.data(), words.size()));
+  return new llvm::GlobalVariable(module_, data->getType(), true, llvm::GlobalValue::PrivateLinkage,
+                                  data, "table");
+}
+
+Emitter::Value* Emitter::fragment(std::uint32_t set) {
+  return ir_.CreateConstInBoundsGEP1_64(ir_.getInt8Ty(), frame_,
+                                        graph_.fragments_offset + 4 * std::uint64_t{set});
+}
+
 llvm::FunctionCallee Emitter::callee(llvm::StringRef name, llvm::Type* result,
                                      std::initializer_list<Value*> arguments) {
   std::vector<llvm::Type*> types;

@@ -79,6 +79,10 @@ class Emitter {
   Value* call(llvm::StringRef name, llvm::Type* result, std::initializer_list<Value*> arguments);
   void call(llvm::StringRef name, std::initializer_list<Value*> arguments);
   Value* warp() const { return warp_; }
+  Value* frame() const { return frame_; }
+  Value* table(std::span<const std::uint32_t> words);  // constants in memory
+  // Of this set of wgmma's registers: see Graph::fragments_offset.
+  Value* fragment(std::uint32_t set);
   Value* number(std::uint32_t value) { return ir_.getInt32(value); }
   Value* number64(std::int64_t value) { return ir_.getInt64(static_cast<std::uint64_t>(value)); }
   Value* null();
@@ -106,6 +110,8 @@ class Emitter {
   llvm::BasicBlock* add_block();
   void emit_block(std::uint32_t block);
   void emit_entry_check(const BasicBlock& block);
+  void check_in_flight();  // before an instruction
+  void note_fragments();   // after it
   llvm::FunctionCallee callee(llvm::StringRef name, llvm::Type* result,
                               std::initializer_list<Value*> arguments);
   Value* scratch(std::uint32_t bytes);

@@ -6,6 +6,7 @@
 #include "execute/warp.hpp"
 #include "lower/emitter.hpp"
 #include "lower/families.hpp"
+#include "lower/matrix.hpp"
 #include "tensor_core/mma.hpp"
 
 namespace octavo::emulator::lower {
@@ -99,28 +100,6 @@ void lower_activemask(Emitter& e, const Step&) {
 namespace {
 
 using tensor_core::Accumulator;
-using tensor_core::Element;
-
-Element element(Emitter& e, Type type) {
-  switch (type) {
-    case Type::f16:
-      return Element::f16;
-    case Type::bf16:
-      return Element::bf16;
-    case Type::tf32:
-      return Element::tf32;
-    case Type::e4m3:
-      return Element::e4m3;
-    case Type::e5m2:
-      return Element::e5m2;
-    case Type::s8:
-      return Element::s8;
-    case Type::u8:
-      return Element::u8;
-    default:
-      refuse(e.instruction(), "this matrix element type is not supported");
-  }
-}
 
 // A fragment's registers as 32-bit vectors; f32 and b32 alike.
 std::vector<Value*> fragment(Emitter& e, const Operand& operand, int registers) {
@@ -148,16 +127,9 @@ tensor_core::MmaShape shape_of(Emitter& e) {
   const auto& instruction = e.instruction();
   const Type d = instruction.type(0), c = instruction.type(3);
   if (d != c) refuse(instruction, "d and c of different types are not supported");
-  shape.a = element(e, instruction.type(1));
-  shape.b = element(e, instruction.type(2));
-  if (d == Type::f32)
-    shape.accumulator = Accumulator::f32;
-  else if (d == Type::f16)
-    shape.accumulator = Accumulator::f16;
-  else if (d == Type::s32)
-    shape.accumulator = Accumulator::s32;
-  else
-    refuse(instruction, "this accumulator type is not supported");
+  shape.a = element_of(instruction, 1);
+  shape.b = element_of(instruction, 2);
+  shape.accumulator = accumulator_of(instruction, 0);
   return shape;
 }
 

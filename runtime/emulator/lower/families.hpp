@@ -113,6 +113,11 @@ OCTAVO_LOWER(lower_mma);
 OCTAVO_LOWER(lower_ldmatrix);
 OCTAVO_LOWER(lower_stmatrix);
 OCTAVO_LOWER(lower_movmatrix);
+// wgmma.cpp
+OCTAVO_LOWER(lower_wgmma);
+OCTAVO_LOWER(lower_wgmma_fence);
+OCTAVO_LOWER(lower_wgmma_commit);
+OCTAVO_LOWER(lower_wgmma_wait);
 #undef OCTAVO_LOWER
 
 }  // namespace octavo::emulator::lower

@@ -77,7 +77,9 @@ void Emitter::emit_block(std::uint32_t number) {
   for (std::uint32_t s = block.first; s < block.last; ++s) {
     step_ = &graph_.steps[s];
     scratch_used_ = 0;
+    check_in_flight();
     step_->row->lower(*this, *step_);
+    note_fragments();
   }
   if (ir_.GetInsertBlock()->getTerminator() == nullptr) {
     store_live();

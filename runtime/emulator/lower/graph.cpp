@@ -320,7 +320,8 @@ class Builder {
     bool begin = true;
     for (std::uint32_t s = 0; s < count; ++s) {
       const Step& step = graph_.steps[s];
-      if (begin || leads[s] || s - graph_.blocks.back().first >= kLongestBlock) {
+      if (begin || leads[s] || step.row->flow == Flow::settles ||
+          s - graph_.blocks.back().first >= kLongestBlock) {
         open_block(s);
         met = {};
       }
@@ -346,7 +347,7 @@ class Builder {
 
   void wait_for_members(const Step& step, std::uint32_t number, Met& met) {
     const Flow flow = step.row->flow;
-    if ((flow != Flow::members && flow != Flow::aligned) || met.all) return;
+    if (flow == Flow::plain || flow == Flow::ends || met.all) return;
     const ptx::Operand* members =
         flow == Flow::members ? &step.instruction.operands.back() : nullptr;
     const bool all = members == nullptr || (members->kind == ptx::Operand::Kind::immediate &&

@@ -27,6 +27,12 @@ struct Step {
   const Row* row = nullptr;
   std::uint32_t function = 0;          // in Graph::functions, for its variables' names
   std::vector<std::uint32_t> targets;  // of a branch or call: steps, then blocks
+  // Registers that it uses though they may be accumulators in flight; of a wgmma.wait_group, those
+  // that it settles.
+  std::vector<ptx::RegisterId> in_flight;
+  // Sets of wgmma's registers: of a wgmma its accumulators and then its A, of others what they
+  // write.
+  std::vector<std::uint32_t> fragments;
 };
 
 struct BasicBlock {
@@ -64,7 +70,9 @@ struct Graph {
   std::vector<std::uint32_t> slots;  // of each register: its offset in the frame, or kNoSlot
   std::uint32_t slot_bytes = 0;      // of all slots
   std::uint32_t static_shared_bytes = 0, dynamic_offset = 0, local_bytes = 0;
-  bool asynchronous = false;         // something goes on beside its threads
+  bool asynchronous = false;  // something goes on beside its threads
+  // For each set of wgmma's registers, a word of the frame: the line that wrote one since a fence.
+  std::uint32_t fragment_sets = 0, fragments_offset = 0;
   std::uint32_t live_registers = 0;  // 32-bit registers live at most, at a block's boundary
 
   const Place* find_place(std::uint32_t function, const std::string& name) const;
@@ -84,6 +92,9 @@ Graph build_graph(const ptx::Module& module, const ptx::Function& kernel);
 
 // Fills in live_in, live_out, slots and what is counted from them.
 void assign_slots(Graph& graph);
+
+// Fills in what wgmma needs, if there is any: in_flight, fragments, and the room for these.
+void find_in_flight(Graph& graph);
 
 // Fills in `converged`.
 void find_convergence(Graph& graph);
@@ -110,6 +121,7 @@ void visit_registers(const Step& step, const auto& read, const auto& write) {
   if (reads_carry(instruction)) read(kCarry);
   for (std::size_t i = 0; i < instruction.operands.size(); ++i) {
     if (is_destination(*step.row, instruction, i)) {
+      if (is_updated(*step.row)) detail::visit_operand(instruction.operands[i], read);
       detail::visit_operand(instruction.operands[i], write);
     } else {
       detail::visit_operand(instruction.operands[i], read);

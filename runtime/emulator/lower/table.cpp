@@ -175,6 +175,11 @@ constexpr Row kTable[] = {
      "e5m2 "
      "s8 u8 f32 s32",
      "dsss", Flow::aligned, lower_mma},
+    {"wgmma.mma_async.sync", "aligned satfinite m64n* f16 bf16 tf32 e4m3 e5m2 s8 u8 f32 s32",
+     "usss?ssss", Flow::aligned, lower_wgmma},
+    {"wgmma.fence.sync", "aligned", "", Flow::aligned, lower_wgmma_fence},
+    {"wgmma.commit_group.sync", "aligned", "", Flow::aligned, lower_wgmma_commit},
+    {"wgmma.wait_group.sync", "aligned", "s", Flow::settles, lower_wgmma_wait},
     {"ldmatrix.sync", "aligned m8n8 x1 x2 x4 trans shared shared::cta b16", "dm", Flow::aligned,
      lower_ldmatrix},
     {"stmatrix.sync", "aligned m8n8 x1 x2 x4 trans shared shared::cta b16", "ms", Flow::aligned,
@@ -226,8 +231,12 @@ const Entry* find_entry(const ptx::Instruction& instruction) {
   return nullptr;
 }
 
+// A word of the table that ends in '*' stands for all that begin like it.
 bool contains(const std::vector<std::string_view>& words, std::string_view word) {
-  return std::find(words.begin(), words.end(), word) != words.end();
+  return std::any_of(words.begin(), words.end(), [&](std::string_view allowed) {
+    if (!allowed.ends_with('*')) return word == allowed;
+    return word.starts_with(allowed.substr(0, allowed.size() - 1));
+  });
 }
 
 bool kind_fits(char letter, const ptx::Operand& operand) {
@@ -235,6 +244,7 @@ bool kind_fits(char letter, const ptx::Operand& operand) {
   switch (letter) {
     case 'd':
     case 'D':
+    case 'u':
       return operand.kind == Kind::reg || operand.kind == Kind::vector ||
              operand.kind == Kind::sink;
     case 'm':
@@ -299,7 +309,7 @@ bool reads_carry(const ptx::Instruction& instruction) {
 
 bool is_destination(const Row& row, const ptx::Instruction& instruction, std::size_t i) {
   if (row.operands.empty()) return false;
-  if (row.operands[0] == 'd') return i == 0;
+  if (row.operands[0] == 'd' || row.operands[0] == 'u') return i == 0;
   return row.operands[0] == 'D' && (i == 0 || (i == 1 && instruction.pair));
 }
 

@@ -17,6 +17,7 @@ enum class Flow : std::uint8_t {
   plain,
   members,  // waits for the lanes of the member mask in its last operand
   aligned,  // waits for every live lane of the warp
+  settles,  // likewise, and changes registers in the frame: begins a block
   ends,     // the last of its basic block
 };
 
@@ -24,8 +25,9 @@ struct Row {
   std::string_view opcode;  // "add", "bar.red"
   // What else may follow the opcode, in any order, separated by spaces.
   std::string_view modifiers;
-  // One letter an operand: d destination, D destination with an optional second one ("d|p"), s
-  // source, m memory operand, l label or name. What follows '?' may be left out.
+  // One letter an operand: d destination, D destination with an optional second one ("d|p"), u
+  // destination that is a source too, s source, m memory operand, l label or name. What follows '?'
+  // may be left out.
   std::string_view operands;
   Flow flow;
   void (*lower)(Emitter& emitter, const Step& step);
@@ -42,6 +44,9 @@ bool is_asynchronous(const ptx::Instruction& instruction);
 
 // addc, subc, madc.
 bool reads_carry(const ptx::Instruction& instruction);
+
+// Whether its destination is a source too.
+inline bool is_updated(const Row& row) { return row.operands.starts_with('u'); }
 
 // Whether the instruction writes its i-th operand.
 bool is_destination(const Row& row, const ptx::Instruction& instruction, std::size_t i);

@@ -5,7 +5,7 @@
 namespace octavo::emulator::tensor_core {
 namespace {
 
-constexpr int kLanes = 32, kComputeCapability = 90, kRowBytes = 32;
+constexpr int kLanes = 32, kComputeCapability = 90;
 
 bool is_integer(Element element) { return element == Element::s8 || element == Element::u8; }
 
@@ -33,7 +33,7 @@ void negate(Element element, std::uint32_t* words, int count) {
 
 void wgmma(const WgmmaShape& shape, bool saturate, const std::uint32_t* a, const std::uint32_t* b,
            std::uint32_t* d) {
-  const int k = kRowBytes / bytes_of(shape.a);
+  const int k = shape.k();
   const int words = shape.accumulator_registers() * kLanes / (shape.n / kTileColumns);
   const DotModel* model = find_dot_model(Instruction::wgmma, kComputeCapability, shape.a, shape.b);
   for (int column = 0; column < shape.n;

@@ -3,16 +3,16 @@
 
 #include <cstdint>
 
-#include "tensor_core/mma.hpp"
+#include "tensor_core/number.hpp"
 
 namespace octavo::emulator::tensor_core {
 
-// k is 32 bytes of every element type: 8 of tf32, 16 of f16 and bf16, 32 of the 8-bit types.
 struct WgmmaShape {
   int n;
   Element a, b;
   Accumulator accumulator;
 
+  int k() const { return 32 / bytes_of(a); }
   int accumulator_registers() const { return n / (accumulator == Accumulator::f16 ? 4 : 2); }
   bool operator==(const WgmmaShape&) const = default;
 };

@@ -1,0 +1,360 @@
+#include "execute/wgmma.hpp"
+
+#include <fmt/core.h>
+
+#include <algorithm>
+#include <cstring>
+
+#include "execute/cluster.hpp"
+#include "execute/helpers.hpp"
+
+namespace octavo::emulator {
+namespace {
+
+using tensor_core::for_chunks;
+using tensor_core::kChunkBytes;
+using tensor_core::Major;
+using tensor_core::MatrixDescriptor;
+
+constexpr std::uint32_t kWarps = 4;  // of a warpgroup
+
+// A tag: a signalling NaN that no arithmetic gives, of 14 bits of the id and 7 of the register.
+constexpr std::uint32_t kTag = 0xFFA00000, kTagMask = 0xFFE00000;
+constexpr std::uint32_t kIds = 1 << 14, kRegisters = 1 << 7;
+
+std::uint32_t tag_of(const PendingWgmma& wgmma, std::uint32_t index) {
+  return kTag | (wgmma.id % kIds) * kRegisters | index;
+}
+
+// Replaces the tags of the first `count` pending ones by their values.
+void renew(const WarpWgmmas& wgmmas, std::size_t count, std::uint32_t* words, std::size_t size) {
+  for (std::size_t i = 0; i < size; ++i) {
+    const PendingWgmma* wgmma = wgmmas.find(words[i]);
+    if (wgmma == nullptr || wgmma->id - wgmmas.pending.front()->id >= count) continue;
+    words[i] = wgmma->d[words[i] % kRegisters * kLanes + i % kLanes];
+  }
+}
+
+class WgmmaOperation final : public Operation {
+ public:
+  WgmmaOperation(const Warp& issuing, PendingWgmma& wgmma)
+      : Operation(issuing, kAllLanes, Group::wgmma), issuing_(issuing), wgmma_(wgmma) {
+    in_order = true;
+    const int columns = wgmma.code.shape.n / 8;
+    if (!wgmma.code.a_in_registers) {
+      const std::uint32_t first = issuing.warpid % kWarps * 2;
+      add_reads(wgmma.a, wgmma.code.a_major, first, first + 2);
+    }
+    add_reads(wgmma.b, wgmma.code.b_major, 0, static_cast<std::uint32_t>(columns));
+  }
+
+  void perform(std::uint32_t) override {
+    const WgmmaCode& code = wgmma_.code;
+    const auto& shape = code.shape;
+    std::uint32_t b_words[tensor_core::kWgmmaMostColumns / 8 * tensor_core::kWgmmaColumnWords];
+    if (!code.a_in_registers) {
+      for (std::uint32_t i = 0; i < 2; ++i) {
+        std::uint32_t* lower = wgmma_.a_words + i * kLanes;
+        load_core_matrices(wgmma_.a, code.a_major, issuing_.warpid % kWarps * 2 + i, block.shared,
+                           lower, lower + 2 * kLanes);
+      }
+    }
+    const auto groups = static_cast<std::uint32_t>(shape.n) / 8;
+    for (std::uint32_t i = 0; i < groups; ++i) {
+      std::uint32_t* lower = b_words + i * tensor_core::kWgmmaColumnWords;
+      load_core_matrices(wgmma_.b, code.b_major, i, block.shared, lower, lower + kLanes);
+    }
+    if (code.negate_a) tensor_core::negate(shape.a, wgmma_.a_words, tensor_core::kWgmmaWords);
+    if (code.negate_b) {
+      tensor_core::negate(shape.b, b_words,
+                          static_cast<int>(groups) * tensor_core::kWgmmaColumnWords);
+    }
+    // Earlier ones have been performed.
+    const auto earlier = wgmma_.id - issuing_.wgmmas->pending.front()->id;
+    if (wgmma_.accumulates)
+      renew(*issuing_.wgmmas, earlier, wgmma_.d.data(), wgmma_.d.size());
+    else
+      std::fill(wgmma_.d.begin(), wgmma_.d.end(), 0);
+    tensor_core::wgmma(shape, code.saturate, wgmma_.a_words, b_words, wgmma_.d.data());
+    wgmma_.performed = true;
+  }
+
+ private:
+  void add_reads(const MatrixDescriptor& descriptor, Major major, std::uint32_t first_group,
+                 std::uint32_t last_group) {
+    for (std::uint32_t rows = first_group; rows < last_group; ++rows) {
+      // The two halves of a row are neighbours where there is a swizzle.
+      std::uint32_t order[16], i = 0;
+      for_chunks(descriptor, major, rows, [&](std::uint32_t address) {
+        order[descriptor.swizzle != 0 && major == Major::k ? i % 8 * 2 + i / 8 : i] = address;
+        ++i;
+      });
+      for (const std::uint32_t address : order) add_read(address);
+    }
+  }
+
+  void add_read(std::uint32_t address) {
+    std::byte* at = block.shared + address;
+    SharedRange* last = reads.empty() ? nullptr : &reads.back();
+    if (last != nullptr && (last->begin + last->bytes == at || at + kChunkBytes == last->begin)) {
+      last->begin = std::min(last->begin, at);
+      last->bytes += kChunkBytes;
+    } else {
+      reads.push_back({at, kChunkBytes});
+    }
+  }
+
+  const Warp& issuing_;
+  PendingWgmma& wgmma_;
+};
+
+MatrixDescriptor decode(Warp& warp, const char* name, std::uint64_t bits, Major major,
+                        std::uint32_t groups) {
+  MatrixDescriptor descriptor;
+  if (const char* problem = tensor_core::decode(bits, descriptor)) {
+    fault(warp, CUDA_ERROR_ILLEGAL_INSTRUCTION, 0, "the descriptor of %s, 0x%llx, %s", name,
+          static_cast<unsigned long long>(bits), problem);
+  }
+  std::uint32_t end = 0;
+  for (std::uint32_t group = 0; group < groups; ++group) {
+    for_chunks(descriptor, major, group,
+               [&](std::uint32_t address) { end = std::max(end, address + kChunkBytes); });
+  }
+  const std::uint32_t bytes = warp.block->launch->shared_bytes();
+  if (end > bytes) {
+    fault(warp, CUDA_ERROR_ILLEGAL_ADDRESS, 0,
+          "%s, by its descriptor 0x%llx, lies up to shared address 0x%x; the block has %u bytes",
+          name, static_cast<unsigned long long>(bits), end, bytes);
+  }
+  return descriptor;
+}
+
+std::uint64_t same_in_all_lanes(Warp& warp, const char* name, const std::uint64_t* descriptors) {
+  for (int lane = 1; lane < kLanes; ++lane) {
+    if (descriptors[lane] == descriptors[0]) continue;
+    fault(warp, CUDA_ERROR_LAUNCH_FAILED, lane,
+          "the descriptor of %s is 0x%llx here but 0x%llx in lane 0", name,
+          static_cast<unsigned long long>(descriptors[lane]),
+          static_cast<unsigned long long>(descriptors[0]));
+  }
+  return descriptors[0];
+}
+
+Warpgroup& warpgroup_of(const Warp& warp) {
+  auto& groups = warp.block->warpgroups;
+  if (groups.empty()) groups.resize((warp.nwarpid + kWarps - 1) / kWarps);
+  return groups[warp.warpid / kWarps];
+}
+
+void check_whole(Warp& warp) {
+  if (warp.mask != kAllLanes) {
+    fault(warp, CUDA_ERROR_LAUNCH_FAILED, __builtin_ctz(~warp.mask),
+          "this lane does not take part: all of a warpgroup's 128 threads must");
+  }
+  const std::uint32_t first = warp.warpid / kWarps * kWarps;
+  if (first + kWarps > warp.nwarpid) {
+    fault(warp, CUDA_ERROR_LAUNCH_FAILED, 0,
+          "warps %u to %u are not a warpgroup: it has four warps", first, warp.nwarpid - 1);
+  }
+}
+
+// The four warps' n-th wgmmas are one.
+void agree(Warp& warp, std::uint64_t a, std::uint64_t b) {
+  Warpgroup& group = warpgroup_of(warp);
+  const std::uint64_t index = warp.wgmmas->issued++ - group.first;
+  const std::uint32_t self = warp.warpid % kWarps;
+  if (index == group.issued.size()) {
+    for (std::uint32_t i = 0; i < kWarps; ++i) {
+      const Warp& other = *warp.block->warps[warp.warpid - self + i];
+      if (other.state == WarpState::done) {
+        fault(warp, CUDA_ERROR_LAUNCH_FAILED, 0,
+              "warp %u of its warpgroup has exited without this wgmma", other.warpid);
+      }
+    }
+    group.issued.push_back({warp.line, a, b, warp.warpid, 1u << self});
+    return;
+  }
+  SharedWgmma& shared = group.issued[index];
+  if (shared.line != warp.line) {
+    fault(warp, CUDA_ERROR_LAUNCH_FAILED, 0,
+          "warp %u of its warpgroup has executed the wgmma at line %d instead", shared.first_warp,
+          shared.line);
+  }
+  for (const auto& [name, mine, theirs] : {std::tuple{"A", a, shared.a}, {"B", b, shared.b}}) {
+    if (mine == theirs) continue;
+    fault(warp, CUDA_ERROR_LAUNCH_FAILED, 0,
+          "the descriptor of %s is 0x%llx here but 0x%llx in warp %u of its warpgroup", name,
+          static_cast<unsigned long long>(mine), static_cast<unsigned long long>(theirs),
+          shared.first_warp);
+  }
+  shared.warps |= 1u << self;
+  if (shared.warps != (1u << kWarps) - 1) return;
+  group.issued.pop_front();  // the others have come through all before it
+  ++group.first;
+}
+
+// `written` is the line that last wrote one of the registers since a fence, or 0.
+void check_fence(Warp& warp, const char* what, std::int32_t written) {
+  if (!warp.wgmmas->fenced)
+    fault(warp, CUDA_ERROR_LAUNCH_FAILED, 0, "no wgmma.fence comes before it");
+  if (written == 0) return;
+  const std::string_view text = ptx_line(warp.block->launch->ptx, written);
+  fault(warp, CUDA_ERROR_LAUNCH_FAILED, 0,
+        "%s were written without a wgmma.fence after it, at line %d: %.*s", what, written,
+        static_cast<int>(text.size()), text.data());
+}
+
+}  // namespace
+
+std::uint32_t WgmmaCode::pack() const {
+  std::uint32_t word = static_cast<std::uint32_t>(shape.n);
+  int bit = 9;
+  const auto put = [&](std::uint32_t value, int bits) {
+    word |= value << bit;
+    bit += bits;
+  };
+  put(static_cast<std::uint32_t>(shape.a), 3);
+  put(static_cast<std::uint32_t>(shape.b), 3);
+  put(static_cast<std::uint32_t>(shape.accumulator), 2);
+  put(a_major == Major::mn, 1);
+  put(b_major == Major::mn, 1);
+  for (const bool flag : {a_in_registers, saturate, negate_a, negate_b}) put(flag, 1);
+  return word;
+}
+
+WgmmaCode WgmmaCode::unpack(std::uint32_t word) {
+  int bit = 0;
+  const auto take = [&](int bits) {
+    const std::uint32_t value = word >> bit & ((1u << bits) - 1);
+    bit += bits;
+    return value;
+  };
+  WgmmaCode code;
+  code.shape.n = static_cast<int>(take(9));
+  code.shape.a = static_cast<tensor_core::Element>(take(3));
+  code.shape.b = static_cast<tensor_core::Element>(take(3));
+  code.shape.accumulator = static_cast<tensor_core::Accumulator>(take(2));
+  code.a_major = take(1) != 0 ? Major::mn : Major::k;
+  code.b_major = take(1) != 0 ? Major::mn : Major::k;
+  for (bool* flag : {&code.a_in_registers, &code.saturate, &code.negate_a, &code.negate_b})
+    *flag = take(1) != 0;
+  return code;
+}
+
+const PendingWgmma* WarpWgmmas::find(std::uint32_t word) const {
+  if ((word & kTagMask) != kTag || pending.empty()) return nullptr;
+  const std::uint32_t age = (word / kRegisters - pending.front()->id) % kIds;
+  if (age >= pending.size()) return nullptr;
+  const PendingWgmma& wgmma = *pending[age];
+  const auto registers = static_cast<std::uint32_t>(wgmma.code.shape.accumulator_registers());
+  return word % kRegisters < registers ? &wgmma : nullptr;
+}
+
+void leave_warpgroup(Warp& warp) {
+  if (warp.block->warpgroups.empty()) return;
+  const Warpgroup& group = warpgroup_of(warp);
+  const std::uint64_t missing = warp.wgmmas->issued - group.first;
+  if (missing >= group.issued.size()) return;
+  const SharedWgmma& other = group.issued[missing];
+  fault(warp, CUDA_ERROR_LAUNCH_FAILED, 0,
+        "exits, but warp %u of its warpgroup has executed the wgmma at line %d", other.first_warp,
+        other.line);
+}
+
+// d, [register][lane], is c and then what the registers hold until the wait. `a` is a fragment, or
+// like `b` each lane's descriptor. The last two are of the sets of accumulators and of A's
+// fragments (null if it has none): the line that wrote to one of it since the last fence.
+static void octavo_wgmma(Warp* warp, std::uint32_t packed, std::uint32_t* d, const void* a,
+                         const std::uint64_t* b, std::uint32_t accumulates,
+                         const std::int32_t* d_written, const std::int32_t* a_written) {
+  check_whole(*warp);
+  const WgmmaCode code = WgmmaCode::unpack(packed);
+  const bool in_registers = code.a_in_registers;
+  const std::uint64_t a_bits =
+      in_registers ? 0 : same_in_all_lanes(*warp, "A", static_cast<const std::uint64_t*>(a));
+  const std::uint64_t b_bits = same_in_all_lanes(*warp, "B", b);
+  if (accumulates != 0 && accumulates != kAllLanes) {
+    fault(*warp, CUDA_ERROR_LAUNCH_FAILED, __builtin_ctz(~accumulates),
+          "scale-d is not the same in all lanes");
+  }
+  agree(*warp, a_bits, b_bits);
+  check_fence(*warp, "its accumulators", *d_written);
+  if (a_written != nullptr) check_fence(*warp, "A's registers", *a_written);
+
+  WarpWgmmas& wgmmas = *warp->wgmmas;
+  if (wgmmas.pending.size() >= kIds)
+    fault(*warp, CUDA_ERROR_LAUNCH_FAILED, 0, "%u wgmmas in flight, and none waited for", kIds);
+  const auto columns = static_cast<std::uint32_t>(code.shape.n) / 8;
+  MatrixDescriptor a_matrix;
+  if (!in_registers) a_matrix = decode(*warp, "A", a_bits, code.a_major, 8);
+  const MatrixDescriptor b_matrix = decode(*warp, "B", b_bits, code.b_major, columns);
+  auto& wgmma = *wgmmas.pending.emplace_back(std::make_unique<PendingWgmma>());
+  wgmma.code = code;
+  wgmma.line = warp->line;
+  wgmma.id = wgmmas.next_id++;
+  wgmma.group = warp->committed_groups[static_cast<int>(Group::wgmma)][0];
+  wgmma.accumulates = accumulates != 0;
+  wgmma.a = a_matrix;
+  wgmma.b = b_matrix;
+  if (in_registers) std::memcpy(wgmma.a_words, a, sizeof wgmma.a_words);
+  const auto registers = static_cast<std::uint32_t>(code.shape.accumulator_registers());
+  wgmma.d.assign(d, d + registers * kLanes);
+  issue(*warp, std::make_unique<WgmmaOperation>(*warp, wgmma));
+  if (warp->block->launch->order.completion == Completion::eager) {
+    std::copy(wgmma.d.begin(), wgmma.d.end(), d);
+    wgmmas.pending.pop_back();
+    return;
+  }
+  for (std::uint32_t i = 0; i < registers; ++i)
+    std::fill_n(d + i * kLanes, kLanes, tag_of(wgmma, i));
+}
+
+static void octavo_wgmma_fence(Warp* warp, std::int32_t* written, std::uint32_t sets) {
+  warp->wgmmas->fenced = true;
+  std::fill_n(written, sets, 0);
+}
+
+static void octavo_wgmma_commit(Warp* warp) { commit_group(*warp, kAllLanes, Group::wgmma); }
+
+// The slots are those of the frame that may hold tags.
+static void octavo_wgmma_wait(Warp* warp, std::byte* frame, const std::uint32_t* slots,
+                              std::uint32_t count, std::uint32_t pending) {
+  wait_group(*warp, kAllLanes, Group::wgmma, pending);
+  WarpWgmmas& wgmmas = *warp->wgmmas;
+  const std::uint32_t committed = warp->committed_groups[static_cast<int>(Group::wgmma)][0];
+  std::size_t due = 0;
+  while (due < wgmmas.pending.size() && wgmmas.pending[due]->group + pending < committed) ++due;
+  if (due == 0) return;
+  for (std::uint32_t i = 0; i < count; ++i)
+    renew(wgmmas, due, reinterpret_cast<std::uint32_t*>(frame + slots[i]), kLanes);
+  for (std::size_t i = due; i < wgmmas.pending.size(); ++i) {
+    auto& d = wgmmas.pending[i]->d;
+    if (!wgmmas.pending[i]->performed) renew(wgmmas, due, d.data(), d.size());
+  }
+  wgmmas.pending.erase(wgmmas.pending.begin(),
+                       wgmmas.pending.begin() + static_cast<std::ptrdiff_t>(due));
+}
+
+// An instruction other than a move uses registers that may be accumulators in flight.
+static void octavo_wgmma_check(Warp* warp, std::uint32_t mask, const std::uint32_t* values) {
+  if (warp->wgmmas->pending.empty()) return;
+  for_lanes(mask, [&](int lane) {
+    const PendingWgmma* wgmma = warp->wgmmas->find(values[lane]);
+    if (wgmma == nullptr) return;
+    const std::string_view text = ptx_line(warp->block->launch->ptx, wgmma->line);
+    const auto shown = std::min(text.size(), text.find('{'));
+    fault(*warp, CUDA_ERROR_LAUNCH_FAILED, lane,
+          "an accumulator is touched before the wgmma.wait_group of its wgmma, line %d: %.*s",
+          wgmma->line, static_cast<int>(shown), text.data());
+  });
+}
+
+std::span<const Helper> wgmma_helpers() {
+  static const Helper list[] = {OCTAVO_HELPER(octavo_wgmma), OCTAVO_HELPER(octavo_wgmma_fence),
+                                OCTAVO_HELPER(octavo_wgmma_commit),
+                                OCTAVO_HELPER(octavo_wgmma_wait),
+                                OCTAVO_HELPER(octavo_wgmma_check)};
+  return list;
+}
+
+}  // namespace octavo::emulator

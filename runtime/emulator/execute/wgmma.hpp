@@ -1,0 +1,64 @@
+// wgmma from its issue to its wait. Each warp of a warpgroup multiplies its own 16 rows. Until the
+// wait, its accumulator registers hold tags, NaNs that name the wgmma and the register, so that
+// moves carry them along; the wait replaces them wherever they are.
+#pragma once
+
+#include <cstdint>
+#include <deque>
+#include <memory>
+#include <vector>
+
+#include "tensor_core/matrix_descriptor.hpp"
+#include "tensor_core/wgmma.hpp"
+
+namespace octavo::emulator {
+
+struct Warp;
+
+// What the instruction says of itself; compiled kernels hold it in one word.
+struct WgmmaCode {
+  tensor_core::WgmmaShape shape;
+  bool a_in_registers = false, saturate = false, negate_a = false, negate_b = false;
+  tensor_core::Major a_major = tensor_core::Major::k, b_major = tensor_core::Major::k;
+
+  std::uint32_t pack() const;
+  static WgmmaCode unpack(std::uint32_t word);
+};
+
+struct PendingWgmma {
+  WgmmaCode code;
+  std::int32_t line;
+  std::uint32_t id, group;  // groups that the warp had committed before
+  bool accumulates;         // else c is zero
+  bool performed = false;
+  std::uint32_t a_words[tensor_core::kWgmmaWords];  // where A is in registers
+  tensor_core::MatrixDescriptor a, b;
+  std::vector<std::uint32_t> d;  // c, which may hold the tags of earlier ones; then the result
+};
+
+// Of one warp.
+struct WarpWgmmas {
+  std::deque<std::unique_ptr<PendingWgmma>> pending;  // by id, each one more than the last
+  std::uint32_t next_id = 0;
+  std::uint64_t issued = 0;
+  bool fenced = false;  // ever
+
+  // The wgmma whose tag this is, or nullptr.
+  const PendingWgmma* find(std::uint32_t word) const;
+};
+
+// The n-th wgmma of a warpgroup, until all four warps have issued it.
+struct SharedWgmma {
+  std::int32_t line;
+  std::uint64_t a, b;  // descriptors
+  std::uint32_t first_warp, warps;
+};
+struct Warpgroup {
+  std::deque<SharedWgmma> issued;
+  std::uint64_t first = 0;  // the number of issued.front()
+};
+
+// The warp is about to end: a fault if the others of its warpgroup have issued more wgmmas.
+void leave_warpgroup(Warp& warp);
+
+}  // namespace octavo::emulator
