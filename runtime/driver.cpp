@@ -58,6 +58,7 @@ Driver Driver::load(const std::filesystem::path& library) {
   }
 #define OCTAVO_FIND(name, symbol, parameters) find(handle, #symbol, driver.name);
   OCTAVO_EMULATOR_FUNCTIONS(OCTAVO_FIND)
+  OCTAVO_GRAPH_FUNCTIONS(OCTAVO_FIND)
 #undef OCTAVO_FIND
   return driver;
 }

@@ -8,7 +8,21 @@
 #include "runtime/emulator/cuda_abi.h"
 #include "runtime/error.hpp"
 
+// Graphs of launches, which a GPU's driver has and the emulator, whose launches are over when they
+// return, has not.
+#define OCTAVO_GRAPH_FUNCTIONS(X)                                               \
+  X(cuStreamBeginCapture, cuStreamBeginCapture_v2, (CUstream stream, int mode)) \
+  X(cuStreamEndCapture, cuStreamEndCapture, (CUstream stream, CUgraph * graph)) \
+  X(cuGraphInstantiate, cuGraphInstantiateWithFlags,                            \
+    (CUgraphExec * executable, CUgraph graph, unsigned long long flags))        \
+  X(cuGraphDestroy, cuGraphDestroy, (CUgraph graph))                            \
+  X(cuGraphExecDestroy, cuGraphExecDestroy, (CUgraphExec executable))           \
+  X(cuGraphLaunch, cuGraphLaunch, (CUgraphExec executable, CUstream stream))
+
 namespace octavo {
+
+using CUgraph = struct CUgraph_st*;
+using CUgraphExec = struct CUgraphExec_st*;
 
 // Call a function as driver.cuMemAlloc(...) and hand its result to check(). Immutable, and so safe
 // to use from any thread; a library once loaded stays loaded.
@@ -16,6 +30,7 @@ struct Driver {
 #define OCTAVO_MEMBER(name, symbol, parameters) CUresult(*name) parameters = nullptr;
   OCTAVO_CUDA_FUNCTIONS(OCTAVO_MEMBER)
   OCTAVO_EMULATOR_FUNCTIONS(OCTAVO_MEMBER)  // nullptr where the library is a GPU's driver
+  OCTAVO_GRAPH_FUNCTIONS(OCTAVO_MEMBER)     // nullptr where it is the emulator
 #undef OCTAVO_MEMBER
 
   std::filesystem::path library;  // the file that was loaded
