@@ -1,7 +1,8 @@
 // How long a kernel takes from a spec's text to a loaded binary: cold, with an empty cache in a new
 // process, and warm, with a filled one in a new process. One kernel at a time.
 //
-//   benchmark_compile [SPEC.yaml ...] [--device NAME]        default: the Llama 3.1 8B spec, auto
+//   benchmark_compile [SPEC.yaml ...] [--device NAME] [--json FILE]
+//                                                       default: the Llama 3.1 8B spec, auto
 //
 // Loading is timed by itself: a GPU takes the cubin, the emulator compiles the PTX for the host or
 // takes it from its own cache.
@@ -23,6 +24,7 @@
 #include "generator/source.hpp"
 #include "runtime/compiler.hpp"
 #include "runtime/kernel.hpp"
+#include "tools/json_file.hpp"
 #include "tools/terminal.hpp"
 
 namespace octavo {
@@ -96,13 +98,14 @@ double median(std::vector<double> values) {
   return values[values.size() / 2];
 }
 
-std::string of_runs(const std::vector<Measured>& runs, std::size_t kernel, double Times::* part) {
+double of_runs(const std::vector<Measured>& runs, std::size_t kernel, double Times::* part) {
   std::vector<double> values;
   for (const Measured& run : runs) values.push_back(run.times[kernel].*part);
-  return fmt::format("{:.1f}", median(values));
+  return median(values);
 }
 
-int benchmark(const std::vector<std::string>& files, const std::string& device) {
+int benchmark(const std::vector<std::string>& files, const std::string& device,
+              const std::string& json_file) {
   std::vector<Measured> cold, warm;
   std::string folder =
       (std::filesystem::temp_directory_path() / "octavo-benchmark-XXXXXX").string();
@@ -116,6 +119,7 @@ int benchmark(const std::vector<std::string>& files, const std::string& device) 
 
   std::vector<std::vector<std::string>> rows = {
       {"spec", "kernel", "cold ms", "warm ms", "cold load ms", "warm load ms"}};
+  nlohmann::ordered_json json = nlohmann::ordered_json::array();
   const Device opened = Device::open(device);
   std::size_t kernel = 0;
   double coldest = 0, warmest = 0;
@@ -123,16 +127,24 @@ int benchmark(const std::vector<std::string>& files, const std::string& device) 
     for (const Spec& spec : read_specs(file)) {
       for (const Plan& plan : plans(spec, opened.architecture())) {
         if (kernel == kMostKernels) break;
-        rows.push_back({spec.name, std::string(name_of(plan.kernel)),
-                        of_runs(cold, kernel, &Times::compile),
-                        of_runs(warm, kernel, &Times::compile), of_runs(cold, kernel, &Times::load),
-                        of_runs(warm, kernel, &Times::load)});
-        coldest = std::max(coldest, std::stod(rows.back()[2]));
-        warmest = std::max(warmest, std::stod(rows.back()[3]));
+        json.push_back({{"spec", spec.name},
+                        {"kernel", name_of(plan.kernel)},
+                        {"cold_ms", of_runs(cold, kernel, &Times::compile)},
+                        {"warm_ms", of_runs(warm, kernel, &Times::compile)},
+                        {"cold_load_ms", of_runs(cold, kernel, &Times::load)},
+                        {"warm_load_ms", of_runs(warm, kernel, &Times::load)}});
+        rows.emplace_back();
+        for (const auto& value : json.back()) {
+          rows.back().push_back(value.is_string() ? value.get<std::string>()
+                                                  : fmt::format("{:.1f}", value.get<double>()));
+        }
+        coldest = std::max(coldest, json.back()["cold_ms"].get<double>());
+        warmest = std::max(warmest, json.back()["warm_ms"].get<double>());
         ++kernel;
       }
     }
   }
+  write_json(json_file, {{"device", opened.name()}, {"kernels", json}});
   fmt::print("{}, {}, medians of {} runs\n\n{}\n", opened.name(), opened.architecture().name, kRuns,
              table(rows));
   fmt::print("slowest kernel: cold {:.1f} ms (target {:.0f}), warm {:.1f} ms (target {:.0f})\n",
@@ -145,17 +157,19 @@ int benchmark(const std::vector<std::string>& files, const std::string& device) 
 
 int main(int argc, char** argv) {
   std::vector<std::string> files;
-  std::string device = "auto";
+  std::string device = "auto", json_file;
   for (int i = 1; i < argc; ++i) {
     if (std::string_view(argv[i]) == "--device" && i + 1 < argc) {
       device = argv[++i];
+    } else if (std::string_view(argv[i]) == "--json" && i + 1 < argc) {
+      json_file = argv[++i];
     } else {
       files.emplace_back(argv[i]);
     }
   }
   if (files.empty()) files = {OCTAVO_SOURCE_DIR "/specs/llama-3.1-8b.yaml"};
   try {
-    return octavo::benchmark(files, device);
+    return octavo::benchmark(files, device, json_file);
   } catch (const std::exception& error) {
     fmt::print(stderr, "benchmark_compile: {}\n", error.what());
     return 2;

@@ -211,6 +211,25 @@ std::vector<double> Trial::lse() const {
   return values;
 }
 
+std::vector<Trial::Written> Trial::written() const {
+  stream_.synchronize();
+  std::vector<Written> all;
+  const auto read = [&](const char* name, DataType type, const Buffer& buffer) {
+    if (buffer.bytes() <= 1) return;  // there is none
+    all.push_back({name, type, std::vector<std::byte>(buffer.bytes())});
+    buffer.download(all.back().data.data(), buffer.bytes());
+  };
+  read("k_scale", DataType::fp32, cache_k_scale_);
+  read("v_scale", DataType::fp32, cache_v_scale_);
+  read("k", spec_.kv_cache.format, cache_k_);
+  read("v", spec_.kv_cache.format, cache_v_);
+  read("q_rotated", spec_.input, q_rotated_);
+  read("partials", DataType::fp32, workspace_);
+  read("lse", DataType::fp32, lse_);
+  read("output", spec_.output, output_);
+  return all;
+}
+
 void Trial::read_cache() {
   const auto read = [](const Buffer& buffer, auto& values) {
     if (!values.empty()) buffer.download(values.data(), bytes_in(values));

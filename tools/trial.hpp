@@ -41,6 +41,15 @@ class Trial {
   std::vector<double> output() const;  // [query tokens, query_heads, v_dim]
   std::vector<double> lse() const;     // [query tokens, query_heads]
 
+  // All that the kernels wrote, bit for bit, in the order in which it is computed: each depends on
+  // none that comes after it.
+  struct Written {
+    std::string name;
+    DataType type;
+    std::vector<std::byte> data;
+  };
+  std::vector<Written> written() const;
+
  private:
   // New tokens of every sequence, and the rows of k and v that hold them.
   struct Phase {

@@ -124,7 +124,7 @@ TEST_CASE("every recorded tensor-core output matches bit for bit") {
   int files = 0;
   for (const auto& entry : std::filesystem::directory_iterator(vectors_folder())) {
     const std::string name = entry.path().filename();
-    if (entry.path().extension() != ".txt") continue;
+    if (entry.path().extension() != ".txt" || name.find(".approx.") != std::string::npos) continue;
     CAPTURE(name);
     const auto file = describe(name);
     REQUIRE_MESSAGE(file, "the name says nothing that this test knows");

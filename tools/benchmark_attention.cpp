@@ -1,0 +1,428 @@
+// decode and append on a device, beside the ceilings of its memory, measured first:
+//   read  a kernel that reads as many bytes and does nothing else; decode is given as a share of it
+//   copy  the driver's copy; append is given as a share of one that moves as many bytes
+// decode runs over the spec's cache and, with the same kernel skeleton, over a bf16 one.
+//
+//   benchmark_attention [SPEC.yaml] [--batch 1,8] [--context 16384,65536] [--append 1024,65536]
+//                       [--splits N] [--ceiling-mib N] [--device NAME] [--json FILE]
+//
+// On a GPU: CUDA graphs of many launches, each over memory that has left the L2 cache since it was
+// last used; the median of many replays. Inputs are random. An emulated device runs all once.
+#include <fmt/format.h>
+
+#include <CLI/CLI.hpp>
+#include <algorithm>
+#include <filesystem>
+#include <numeric>
+#include <optional>
+#include <random>
+
+#include "runtime/attention.hpp"
+#include "runtime/driver.hpp"
+#include "runtime/graph.hpp"
+#include "tools/json_file.hpp"
+#include "tools/probe.hpp"
+#include "tools/terminal.hpp"
+
+namespace octavo {
+namespace {
+
+using json = nlohmann::ordered_json;
+
+const char* const kMemoryText =
+#include "probes/memory.inc"
+    ;
+
+constexpr int kReplays = 15, kLaunchesInGraph = 20;
+constexpr unsigned kThreads = 512;
+constexpr double kUsableMemory = 0.9;
+
+struct Options {
+  std::string spec = OCTAVO_SOURCE_DIR "/specs/llama-3.1-8b.yaml", device = "auto";
+  std::filesystem::path json_file;
+  std::vector<int> batch = {1, 8, 64}, context = {1024, 4096, 16384, 65536, 262144};
+  std::vector<int> append = {64, 1024, 8192, 65536};
+  int splits = 0, ceiling_mib = 2048;
+};
+
+// Random words that are small numbers in a format: powers of two where they are scales.
+struct Pattern {
+  unsigned keep, set;
+};
+constexpr Pattern kFp8Pattern = {0xBFBFBFBF, 0}, kBf16Pattern = {0x83FF83FF, 0x3C003C00},
+                  kFp16Pattern = {0xBBFFBBFF, 0x30003000}, kScalePattern = {0x03800000, 0x3C000000};
+
+Pattern pattern_of(DataType type) {
+  if (is_fp8(type)) return kFp8Pattern;
+  if (type == DataType::bf16) return kBf16Pattern;
+  if (type == DataType::fp16) return kFp16Pattern;
+  return {0x83FFFFFF, 0x3C000000};
+}
+
+std::size_t aligned(std::size_t bytes) { return (bytes + 255) / 256 * 256; }
+
+class Bench {
+ public:
+  explicit Bench(const Options& options)
+      : options_(options),
+        device_(Device::open(options.device)),
+        stream_(device_),
+        read_(device_, kMemoryText, "read_all"),
+        fill_(device_, kMemoryText, "fill_random"),
+        sink_(device_, sizeof(unsigned)) {}
+
+  void run() {
+    Spec spec = read_specs(options_.spec).front();
+    if (spec.kv_cache.layout != Layout::paged)
+      throw UsageError(spec.name + ": the benchmark needs a paged cache");
+    measure_ceilings();
+    Spec bf16 = spec;
+    bf16.kv_cache.format = DataType::bf16;
+    bf16.compute = {.matmul = Matmul::bf16, .accumulation = {}};
+    spec.kernels = bf16.kernels = {KernelKind::decode};
+    const Attention decode(spec, device_), decode_bf16(bf16, device_);
+    for (const int batch : options_.batch) {
+      for (const int context : options_.context) {
+        const auto base = measure_decode(decode_bf16, batch, context, std::nullopt);
+        measure_decode(decode, batch, context, base);
+      }
+    }
+    spec.kernels = {KernelKind::append};
+    const Attention append(spec, device_);
+    for (const int tokens : options_.append) measure_append(append, tokens);
+    print();
+  }
+
+ private:
+  // Sets of buffers to take in turn, so that each has left the L2 cache when it comes again.
+  std::size_t copies_for(std::size_t bytes) const {
+    if (device_.emulated()) return 1;
+    int l2 = 0;
+    device_.driver().check(
+        device_.driver().cuDeviceGetAttribute(&l2, CU_DEVICE_ATTRIBUTE_L2_CACHE_SIZE, 0),
+        "asking for the L2 cache's size");
+    return std::max<std::size_t>(1, (4 * static_cast<std::size_t>(l2) + bytes - 1) / bytes);
+  }
+
+  bool fits(std::size_t bytes) const {
+    std::size_t free = 0, total = 0;
+    device_.make_current();
+    device_.driver().check(device_.driver().cuMemGetInfo(&free, &total), "cuMemGetInfo");
+    return static_cast<double>(bytes) < kUsableMemory * static_cast<double>(free);
+  }
+
+  void fill(CUdeviceptr to, std::size_t bytes, Pattern pattern) {
+    if (bytes < 4) return;
+    const auto blocks = static_cast<unsigned>(4 * device_.multiprocessors());
+    fill_.launch(blocks, kThreads, stream_.handle(), to, static_cast<unsigned long long>(bytes / 4),
+                 ++seed_, pattern.keep, pattern.set);
+  }
+
+  // Milliseconds of one of the launches 0, 1, ... that `launch` enqueues.
+  double time(std::size_t copies, std::size_t bytes,
+              const std::function<void(std::size_t)>& launch) {
+    const std::size_t few = bytes > 1u << 30 ? 4 : kLaunchesInGraph;
+    const std::size_t count =
+        device_.emulated() ? 1 : copies * std::max<std::size_t>(1, few / copies);
+    const Graph graph(device_, stream_, [&] {
+      for (std::size_t i = 0; i < count; ++i) launch(i % copies);
+    });
+    std::vector<double> times;
+    const int replays = device_.emulated() ? 1 : kReplays;
+    for (int i = device_.emulated() ? 0 : -2; i < replays; ++i) {  // two to warm up
+      Event start(device_), end(device_);
+      start.record(stream_.handle());
+      graph.launch();
+      end.record(stream_.handle());
+      const double milliseconds = end.milliseconds_since(start);
+      if (i >= 0) times.push_back(milliseconds / static_cast<double>(count));
+    }
+    std::ranges::sort(times);
+    return times[times.size() / 2];
+  }
+
+  // Of the best of a few geometries.
+  double time_read(CUdeviceptr from, std::size_t bytes, std::size_t copies) {
+    double best = 0;
+    for (const int blocks_each : {1, 2, 4}) {
+      const auto blocks = static_cast<unsigned>(blocks_each * device_.multiprocessors());
+      const double milliseconds = time(copies, bytes, [&](std::size_t copy) {
+        read_.launch(blocks, kThreads, stream_.handle(), from + copy * (bytes / 16 * 16),
+                     static_cast<unsigned long long>(bytes / 16), sink_.address());
+      });
+      best = best == 0 ? milliseconds : std::min(best, milliseconds);
+    }
+    return best;
+  }
+
+  // Of a copy that reads and writes `bytes` in total.
+  double time_copy(CUdeviceptr memory, std::size_t bytes, std::size_t copies) {
+    const std::size_t half = bytes / 2;
+    return time(copies, bytes, [&](std::size_t copy) {
+      const CUdeviceptr to = memory + copy * bytes;
+      device_.driver().check(
+          device_.driver().cuMemcpyDtoDAsync(to, to + half, half, stream_.handle()),
+          "copying on the device");
+    });
+  }
+
+  void measure_ceilings() {
+    const std::size_t bytes = static_cast<std::size_t>(options_.ceiling_mib) << 20;
+    const Buffer memory(device_, bytes);
+    fill(memory.address(), bytes, {~0u, 0});
+    const auto row = [&](const char* what, double milliseconds) {
+      add({{"kernel", what},
+           {"bytes", bytes},
+           {"us", 1e3 * milliseconds},
+           {"gb_per_s", static_cast<double>(bytes) / milliseconds / 1e6}});
+    };
+    row("copy", time_copy(memory.address(), bytes, 1));
+    row("read", time_read(memory.address(), bytes, 1));
+  }
+
+  // The pages of a cache in a shuffled order, as a server's are after a while; each copy has its
+  // own.
+  Buffer make_page_tables(std::size_t copies, std::size_t pages) {
+    std::vector<int> table(copies * pages);
+    std::iota(table.begin(), table.end(), 0);
+    std::mt19937 random(1);
+    for (std::size_t copy = 0; copy < copies; ++copy) {
+      const auto first = table.begin() + static_cast<std::ptrdiff_t>(copy * pages);
+      std::shuffle(first, first + static_cast<std::ptrdiff_t>(pages), random);
+    }
+    return upload(table);
+  }
+
+  Buffer upload(const std::vector<int>& values) {
+    Buffer buffer(device_, values.size() * sizeof(int));
+    buffer.upload(values.data(), buffer.bytes());
+    return buffer;
+  }
+
+  // Bytes of `pages` pages of K, V and their scales.
+  struct CacheBytes {
+    std::size_t k, v, scales;  // scales: of K, and as many of V
+    std::size_t all() const { return k + v + 2 * scales; }
+    CacheBytes(const Spec& spec, std::size_t pages) {
+      const CacheSpec& cache = spec.kv_cache;
+      const std::size_t rows = pages * cache.page_size * spec.attention.kv_heads;
+      k = rows * spec.attention.head_dim.qk * bytes_of(cache.format);
+      v = rows * spec.attention.head_dim.v * bytes_of(cache.format);
+      const bool scaled = is_fp8(cache.format);
+      scales = !scaled                                                   ? 0
+               : cache.scale.granularity == ScaleGranularity::token_head ? 4 * rows
+                                                                         : 256;
+    }
+  };
+
+  // All copies of a cache in one piece of memory, filled at random.
+  KvCache make_cache(const Spec& spec, const CacheBytes& bytes, CUdeviceptr memory) {
+    KvCache cache{};
+    cache.k = memory;
+    cache.v = cache.k + bytes.k;
+    cache.k_scale = cache.v + bytes.v;
+    cache.v_scale = cache.k_scale + bytes.scales;
+    fill(cache.k, bytes.k + bytes.v, pattern_of(spec.kv_cache.format));
+    fill(cache.k_scale, 2 * bytes.scales, kScalePattern);
+    return cache;
+  }
+
+  // Milliseconds, or none where it does not fit. `base`: of the same over a bf16 cache.
+  std::optional<double> measure_decode(const Attention& attention, int batch, int context,
+                                       std::optional<double> base) {
+    const Spec& spec = attention.spec();
+    const AttentionSpec& shape = spec.attention;
+    const int pages_each = (context + spec.kv_cache.page_size - 1) / spec.kv_cache.page_size;
+    const std::size_t pages = static_cast<std::size_t>(batch) * pages_each;
+    const std::size_t bytes = CacheBytes(spec, pages).all();
+    const std::size_t copies = copies_for(bytes);
+    const CacheBytes all(spec, copies * pages);
+    if (!fits(all.all())) return std::nullopt;
+
+    const Buffer memory(device_, all.all()), tables = make_page_tables(copies, pages);
+    KvCache cache = make_cache(spec, all, memory.address());
+    cache.page_table_stride = pages_each;
+    std::vector<int> starts(batch + 1);
+    std::iota(starts.begin(), starts.end(), 0);
+    const Buffer token_start = upload(starts), kv_length = upload(std::vector<int>(batch, context));
+    const Buffer q(device_, 4ull * batch * shape.query_heads * shape.head_dim.qk);
+    fill(q.address(), q.bytes(), pattern_of(spec.input));
+    const Buffer output(device_, 4ull * batch * shape.query_heads * shape.head_dim.v);
+    const Buffer sinks(device_, 4ull * shape.query_heads);
+    fill(sinks.address(), sinks.bytes(), pattern_of(DataType::fp32));
+
+    DecodeArguments arguments{};
+    arguments.batch = {.token_start = token_start.address(),
+                       .kv_length = kv_length.address(),
+                       .sequences = batch,
+                       .tokens = batch};
+    arguments.q = q.address();
+    arguments.output = output.address();
+    arguments.sinks = sinks.address();
+    arguments.q_stride = static_cast<long long>(shape.query_heads) * shape.head_dim.qk;
+    arguments.output_scale = 1;
+    const Attention::DecodeSize size{
+        .max_query_tokens = 1, .max_kv_length = context, .splits = options_.splits};
+    Buffer workspace(device_,
+                     std::max<std::size_t>(attention.workspace_bytes(arguments.batch, size), 256));
+    workspace.fill(0);
+    const double milliseconds = time(copies, bytes, [&](std::size_t copy) {
+      arguments.cache = cache;
+      arguments.cache.page_table = tables.address() + copy * pages * sizeof(int);
+      attention.decode(arguments, size, workspace.address(), stream_.handle());
+    });
+    const double read = time_read(memory.address(), bytes, copies);
+    json row = {{"kernel", "decode"},
+                {"spec", spec.name},
+                {"cache", name_of(spec.kv_cache.format)},
+                {"batch", batch},
+                {"context", context},
+                {"splits", splits_of(spec, batch, context)},
+                {"bytes", bytes},
+                {"us", 1e3 * milliseconds},
+                {"gb_per_s", static_cast<double>(bytes) / milliseconds / 1e6},
+                {"read_us", 1e3 * read},
+                {"share_of_read", read / milliseconds}};
+    if (base) row["bf16_over_this"] = *base / milliseconds;
+    add(std::move(row));
+    return milliseconds;
+  }
+
+  int splits_of(const Spec& spec, int batch, int context) const {
+    if (options_.splits != 0) return options_.splits;
+    return choose_splits(plan(spec, KernelKind::decode, device_.architecture()),
+                         {.sequences = batch, .tokens = batch, .max_kv_length = context},
+                         device_.multiprocessors());
+  }
+
+  // The new tokens of one sequence that had none.
+  void measure_append(const Attention& attention, int tokens) {
+    const Spec& spec = attention.spec();
+    const AttentionSpec& shape = spec.attention;
+    const int page_size = spec.kv_cache.page_size;
+    const std::size_t pages = static_cast<std::size_t>((tokens + page_size - 1) / page_size);
+    const bool rotates = shape.rope.pairing != RopePairing::none;
+    const std::size_t element = bytes_of(spec.input);
+    const std::size_t q_bytes =
+        rotates ? aligned(element * tokens * shape.query_heads * shape.head_dim.qk) : 0;
+    const std::size_t k_bytes = aligned(element * tokens * shape.kv_heads * shape.head_dim.qk);
+    const std::size_t v_bytes = aligned(element * tokens * shape.kv_heads * shape.head_dim.v);
+    const std::size_t rope_bytes = rotates ? 4ull * tokens * shape.rope.dims : 0;
+    const std::size_t inputs = 2 * q_bytes + k_bytes + v_bytes;
+    const std::size_t bytes = inputs + rope_bytes + CacheBytes(spec, pages).all();
+    const std::size_t copies = copies_for(bytes);
+    const CacheBytes all(spec, copies * pages);
+    if (!fits(copies * bytes)) return;
+
+    const Buffer cache_memory(device_, all.all()), tables = make_page_tables(copies, pages);
+    const Buffer memory(device_, copies * inputs),
+        rope(device_, std::max<std::size_t>(rope_bytes, 4));
+    KvCache cache = make_cache(spec, all, cache_memory.address());
+    cache.page_table_stride = static_cast<int>(pages);
+    fill(memory.address(), memory.bytes(), pattern_of(spec.input));
+    fill(rope.address(), rope_bytes, pattern_of(DataType::fp32));
+    const Buffer token_start = upload({0, tokens}), kv_length = upload({tokens});
+    AppendArguments arguments{};
+    arguments.batch = {.token_start = token_start.address(),
+                       .kv_length = kv_length.address(),
+                       .sequences = 1,
+                       .tokens = tokens};
+    arguments.rope = rotates ? rope.address() : 0;
+    arguments.q_stride = static_cast<long long>(shape.query_heads) * shape.head_dim.qk;
+    arguments.k_stride = static_cast<long long>(shape.kv_heads) * shape.head_dim.qk;
+    arguments.v_stride = static_cast<long long>(shape.kv_heads) * shape.head_dim.v;
+    const double milliseconds = time(copies, bytes, [&](std::size_t copy) {
+      arguments.cache = cache;
+      arguments.cache.page_table = tables.address() + copy * pages * sizeof(int);
+      arguments.k = memory.address() + copy * inputs;
+      arguments.v = arguments.k + k_bytes;
+      arguments.q = rotates ? arguments.v + v_bytes : 0;
+      arguments.q_rotated = rotates ? arguments.q + q_bytes : 0;
+      attention.append(arguments, stream_.handle());
+    });
+    const Buffer other(device_, copies * bytes);
+    fill(other.address(), other.bytes(), {~0u, 0});
+    const double copy = time_copy(other.address(), bytes / 2 * 2, copies);
+    add({{"kernel", "append"},
+         {"spec", spec.name},
+         {"cache", name_of(spec.kv_cache.format)},
+         {"tokens", tokens},
+         {"bytes", bytes},
+         {"us", 1e3 * milliseconds},
+         {"gb_per_s", static_cast<double>(bytes) / milliseconds / 1e6},
+         {"copy_us", 1e3 * copy},
+         {"share_of_copy", copy / milliseconds}});
+  }
+
+  void add(json row) {
+    rows_.push_back(std::move(row));
+    write_json(options_.json_file, {{"device", device_.name()}, {"rows", rows_}});
+  }
+
+  void print() const {
+    std::vector<std::vector<std::string>> cells = {{"kernel", "cache", "batch", "tokens", "splits",
+                                                    "us", "GB/s", "ceiling us", "share",
+                                                    "bf16 / this"}};
+    for (const json& row : rows_) {
+      const auto text = [&](const char* key) {
+        return row.contains(key)
+                   ? (row[key].is_string() ? row[key].get<std::string>() : row[key].dump())
+                   : std::string("-");
+      };
+      const auto number = [&](std::initializer_list<const char*> keys, const char* format) {
+        for (const char* key : keys) {
+          if (row.contains(key)) return fmt::format(fmt::runtime(format), row[key].get<double>());
+        }
+        return std::string("-");
+      };
+      cells.push_back({text("kernel"), text("cache"), text("batch"),
+                       text(row.contains("context") ? "context" : "tokens"), text("splits"),
+                       number({"us"}, "{:.1f}"), number({"gb_per_s"}, "{:.0f}"),
+                       number({"read_us", "copy_us"}, "{:.1f}"),
+                       number({"share_of_read", "share_of_copy"}, "{:.3f}"),
+                       number({"bf16_over_this"}, "{:.2f}")});
+    }
+    fmt::print("{}\n\n{}", device_.name(), table(cells));
+  }
+
+  Options options_;
+  Device device_;
+  Stream stream_;
+  Probe read_, fill_;
+  Buffer sink_;
+  unsigned seed_ = 0;
+  json rows_ = json::array();
+};
+
+}  // namespace
+}  // namespace octavo
+
+int main(int argc, char** argv) {
+  octavo::Options options;
+  CLI::App app("decode and append on a device, beside its memory's ceilings");
+  const CLI::Range sizes(1, 1 << 30);
+  app.add_option("SPEC", options.spec, "Spec file; its first spec is taken")
+      ->check(CLI::ExistingFile)
+      ->capture_default_str();
+  app.add_option("--batch", options.batch, "Sequences of decode")->delimiter(',')->check(sizes);
+  app.add_option("--context", options.context, "Tokens of each")->delimiter(',')->check(sizes);
+  app.add_option("--append", options.append, "New tokens")->delimiter(',')->check(sizes);
+  app.add_option("--splits", options.splits, "Of each sequence; 0: as the plan chooses")
+      ->check(CLI::Range(0, 1 << 16));
+  app.add_option("--ceiling-mib", options.ceiling_mib, "That the two ceilings move")
+      ->check(CLI::Range(1, 1 << 15))
+      ->capture_default_str();
+  app.add_option("--device", options.device, "As octavo run takes it")->capture_default_str();
+  app.add_option("--json", options.json_file, "Write the rows here");
+  CLI11_PARSE(app, argc, argv);
+  try {
+    octavo::Bench(options).run();
+    return 0;
+  } catch (const octavo::EnvironmentError& error) {
+    fmt::print(stderr, "benchmark_attention: {}\n", error.what());
+    return 3;
+  } catch (const std::exception& error) {
+    fmt::print(stderr, "benchmark_attention: {}\n", error.what());
+    return 2;
+  }
+}
