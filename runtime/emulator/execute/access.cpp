@@ -102,12 +102,17 @@ namespace {
 
 enum class Window : std::uint8_t { generic, global, shared, local };
 
-// The host address for lane 0's terms, to which a lane's address is added, if every lane of the
-// mask stays inside one allocation or the shared window and is aligned; the common case, in one
-// pass.
+// What an instruction's lanes touch. A lane's address is added to `base`.
+struct Span {
+  std::byte* base = nullptr;
+  std::byte *begin = nullptr, *end = nullptr;  // all that lies between the outermost lanes' bytes
+};
+
+// True if every lane of the mask stays inside one allocation or the shared window and is aligned;
+// the common case, in one pass.
 template <Window window>
 bool all_inside(Warp& warp, std::uint32_t mask, const std::uint64_t* address, std::int64_t offset,
-                std::uint32_t bytes, std::byte*& base) {
+                std::uint32_t bytes, Span& span) {
   if constexpr (window == Window::local) return false;
   std::uint64_t lowest = ~std::uint64_t{0}, highest = 0, bits = 0;
   if (mask == kAllLanes) {
@@ -128,10 +133,11 @@ bool all_inside(Warp& warp, std::uint32_t mask, const std::uint64_t* address, st
   highest += static_cast<std::uint64_t>(offset);
   if ((bits & (bytes - 1)) != 0 || lowest > highest || highest + bytes < highest) return false;
   if constexpr (window == Window::shared) {
-    base = warp.shared + offset;
+    span = {warp.shared + offset, warp.shared + lowest, warp.shared + highest + bytes};
     return highest + bytes <= warp.total_shared_bytes;
   }
-  base = reinterpret_cast<std::byte*>(offset);
+  span = {reinterpret_cast<std::byte*>(offset), reinterpret_cast<std::byte*>(lowest),
+          reinterpret_cast<std::byte*>(highest + bytes)};
   if (find_range(warp, lowest, highest + bytes) != nullptr) return true;
   return window == Window::generic &&
          inside(lowest, highest + bytes - lowest, warp.shared, warp.total_shared_bytes);
@@ -179,46 +185,100 @@ void store_lane(const T* in, std::byte* to, int lane, std::uint32_t count) {
   }
 }
 
+// Whether everything that the lanes touch is known at a glance to be defined.
+bool all_defined(Warp& warp, const Span& span) {
+  constexpr std::ptrdiff_t kGlance = 4096;
+  const DefinedBytes* memory = find_defined(warp, span.begin);
+  if (memory == nullptr) return true;
+  return span.end - span.begin <= kGlance &&
+         memory->all(span.begin, static_cast<std::uint64_t>(span.end - span.begin));
+}
+
+template <typename T>
+void load_defined(Warp& warp, const std::byte* from, int lane, std::uint32_t count,
+                  std::uint32_t* undefined) {
+  for (std::uint32_t i = 0; i < count; ++i) {
+    if (is_undefined(warp, from + i * sizeof(T), sizeof(T))) undefined[i] |= 1u << lane;
+  }
+}
+
+template <typename T>
+void store_defined(Warp& warp, const std::byte* to, int lane, std::uint32_t count,
+                   const std::uint32_t* undefined) {
+  for (std::uint32_t i = 0; i < count; ++i) {
+    const bool defined = undefined == nullptr || (undefined[i] >> lane & 1) == 0;
+    if (DefinedBytes* memory = find_defined(warp, to + i * sizeof(T))) {
+      memory->set(to + i * sizeof(T), sizeof(T), defined);
+    } else if (!defined) {
+      fault_undefined(warp, 1u << lane, Use::store);
+    }
+  }
+}
+
 // out is [count][32]; a lane's elements are adjacent in memory. polls: the program asks for what
-// others may have written since (volatile, relaxed, acquire).
+// others may have written since (volatile, relaxed, acquire). undefined gets the lanes of each
+// element in which it is; null in the global window.
 template <Window window, typename T>
 void load(Warp* warp, std::uint32_t mask, const std::uint64_t* address, std::int64_t offset, T* out,
-          std::uint32_t count, std::uint32_t polls) {
+          std::uint32_t count, std::uint32_t polls, std::uint32_t* undefined) {
+  if (window != Window::global) std::memset(undefined, 0, count * sizeof *undefined);
   if (mask == 0) return;
   if (polls != 0) warp->polled = warp->polled_memory = true;
   const auto bytes = static_cast<std::uint32_t>(sizeof(T) * count);
-  std::byte* base = nullptr;
-  if (all_inside<window>(*warp, mask, address, offset, bytes, base)) {
-    note<window>(*warp, mask, base, address, bytes, Access::read);
+  Span span;
+  if (all_inside<window>(*warp, mask, address, offset, bytes, span)) {
+    note<window>(*warp, mask, span.base, address, bytes, Access::read);
     if (mask == kAllLanes && count == 1) {
       for (int lane = 0; lane < kLanes; ++lane)
-        std::memcpy(&out[lane], base + address[lane], sizeof(T));
+        std::memcpy(&out[lane], span.base + address[lane], sizeof(T));
     } else {
-      for_lanes(mask, [&](int lane) { load_lane(out, base + address[lane], lane, count); });
+      for_lanes(mask, [&](int lane) { load_lane(out, span.base + address[lane], lane, count); });
     }
-    return;
+    if (window == Window::global || all_defined(*warp, span)) return;
+    for_lanes(mask, [&](int lane) {
+      load_defined<T>(*warp, span.base + address[lane], lane, count, undefined);
+    });
+  } else {
+    for_lanes(mask, [&](int lane) {
+      const std::uint64_t at = address[lane] + static_cast<std::uint64_t>(offset);
+      const std::byte* from = resolve<window>(*warp, lane, at, bytes, Access::read);
+      load_lane(out, from, lane, count);
+      if (window != Window::global) load_defined<T>(*warp, from, lane, count, undefined);
+    });
   }
-  for_lanes(mask, [&](int lane) {
-    const std::uint64_t at = address[lane] + static_cast<std::uint64_t>(offset);
-    load_lane(out, resolve<window>(*warp, lane, at, bytes, Access::read), lane, count);
-  });
+  if (window == Window::global) return;
+  std::uint32_t lanes = 0;
+  for (std::uint32_t i = 0; i < count; ++i) lanes |= undefined[i];
+  if (lanes != 0) note_undefined(*warp, lanes);
 }
 
+// undefined: the lanes of each element in which it is, or null if it is in none.
 template <Window window, typename T>
 void store(Warp* warp, std::uint32_t mask, const std::uint64_t* address, std::int64_t offset,
-           const T* in, std::uint32_t count) {
+           const T* in, std::uint32_t count, const std::uint32_t* undefined) {
   if (mask == 0) return;
   warp->advanced = true;
   const auto bytes = static_cast<std::uint32_t>(sizeof(T) * count);
-  std::byte* base = nullptr;
-  if (all_inside<window>(*warp, mask, address, offset, bytes, base)) {
-    note<window>(*warp, mask, base, address, bytes, Access::write);
-    for_lanes(mask, [&](int lane) { store_lane(in, base + address[lane], lane, count); });
+  if (undefined != nullptr) {
+    std::uint32_t lanes = 0;
+    for (std::uint32_t i = 0; i < count; ++i) lanes |= undefined[i] & mask;
+    if (lanes == 0) undefined = nullptr;
+  }
+  Span span;
+  if (all_inside<window>(*warp, mask, address, offset, bytes, span)) {
+    note<window>(*warp, mask, span.base, address, bytes, Access::write);
+    for_lanes(mask, [&](int lane) { store_lane(in, span.base + address[lane], lane, count); });
+    if (window == Window::global || (undefined == nullptr && all_defined(*warp, span))) return;
+    for_lanes(mask, [&](int lane) {
+      store_defined<T>(*warp, span.base + address[lane], lane, count, undefined);
+    });
     return;
   }
   for_lanes(mask, [&](int lane) {
     const std::uint64_t at = address[lane] + static_cast<std::uint64_t>(offset);
-    store_lane(in, resolve<window>(*warp, lane, at, bytes, Access::write), lane, count);
+    std::byte* to = resolve<window>(*warp, lane, at, bytes, Access::write);
+    store_lane(in, to, lane, count);
+    if (window != Window::global) store_defined<T>(*warp, to, lane, count, undefined);
   });
 }
 
@@ -233,8 +293,11 @@ struct Wide {
 static void octavo_copy_local(Warp* warp, std::uint32_t mask, std::uint32_t to, std::uint32_t from,
                               std::uint32_t bytes) {
   for_lanes(mask, [&](int lane) {
-    std::memmove(resolve_local(*warp, lane, to, bytes, 1),
-                 resolve_local(*warp, lane, from, bytes, 1), bytes);
+    std::byte* target = resolve_local(*warp, lane, to, bytes, 1);
+    const std::byte* source = resolve_local(*warp, lane, from, bytes, 1);
+    std::memmove(target, source, bytes);
+    for (std::uint32_t i = 0; i < bytes; ++i)
+      set_defined(*warp, target + i, 1, !is_undefined(*warp, source + i, 1));
   });
 }
 

@@ -131,6 +131,9 @@ void AsyncQueue::perform(List& list, std::size_t index, std::uint32_t lanes) {
   }
   read(operation);
   operation.perform(lanes);
+  for (const SharedRange& written : operation.writes) {
+    if ((written.lanes & lanes) != 0) cluster_->defined->set(written.begin, written.bytes);
+  }
   cluster_->shadow->end_writes(operation, lanes);
   operation.lanes &= ~lanes;
 }

@@ -131,10 +131,12 @@ struct AddBf16 {
 enum class Window : std::uint8_t { generic, global, shared };
 
 // result, b and c are [count][32]; result may be null (red); c is cas's new value. A lane's
-// elements are adjacent in memory and each is atomic by itself.
+// elements are adjacent in memory and each is atomic by itself. undefined gets the lanes of each
+// element that held nothing, in shared memory, where it stays undefined but after an exchange.
 template <Window window, typename T, typename Operation>
 void update(Warp* warp, std::uint32_t mask, const std::uint64_t* address, std::int64_t offset,
-            T* result, const T* b, const T* c, std::uint32_t count) {
+            T* result, const T* b, const T* c, std::uint32_t count, std::uint32_t* undefined) {
+  std::memset(undefined, 0, count * sizeof *undefined);
   if (mask != 0) warp->polled = warp->polled_memory = true;
   const auto bytes = static_cast<std::uint32_t>(sizeof(T) * count);
   for_lanes(mask, [&](int lane) {
@@ -154,6 +156,12 @@ void update(Warp* warp, std::uint32_t mask, const std::uint64_t* address, std::i
                                             __ATOMIC_SEQ_CST));
       if (fresh != old) warp->advanced = true;
       if (result != nullptr) result[slot] = old;
+      if (window == Window::global) continue;
+      const auto* at_element = reinterpret_cast<const std::byte*>(element);
+      if (!is_undefined(*warp, at_element, sizeof(T))) continue;
+      undefined[i] |= 1u << lane;
+      note_undefined(*warp, 1u << lane);
+      if (std::is_same_v<Operation, Exch>) set_defined(*warp, at_element, sizeof(T));
     }
   });
 }

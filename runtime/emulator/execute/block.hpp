@@ -4,6 +4,7 @@
 #include <atomic>
 #include <chrono>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -38,6 +39,9 @@ struct Launch {
   const DeviceModel* device;
   Order order;
   std::string_view ptx;  // whose lines faults quote
+  // Where the undefined value that a line uses came from, in words; `loads` are the lines that read
+  // undefined memory for the lane, the latest last.
+  std::function<std::string(int line, const std::vector<int>& loads)> undefined_origin;
   std::uint64_t id;
   std::uint64_t first_cluster = 0, stride = 1;  // of an affine permutation of the clusters
 

@@ -19,7 +19,8 @@ struct Cluster {
   std::size_t block_stride = 0;  // of the blocks' shared memory, which lies rank by rank
   AsyncQueue* async = nullptr;   // these two are there if the kernel is asynchronous
   Shadow* shadow = nullptr;
-  int idle_rounds = 0;  // since a warp has done more than to poll
+  DefinedBytes* defined = nullptr;  // of the blocks' shared memory
+  int idle_rounds = 0;              // since a warp has done more than to poll
 
   // By its number in the cluster, block by block.
   const Warp& warp(std::size_t number_in_cluster) const {

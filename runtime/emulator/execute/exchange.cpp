@@ -1,4 +1,5 @@
 // Instructions in which the lanes of a warp see each other's values.
+#include <array>
 #include <cstring>
 
 #include "execute/access.hpp"
@@ -101,6 +102,18 @@ static void octavo_shfl_idx(U* d, U* p, const U* a, const U* b, const U* c) {
   shuffle<Shuffle::idx>(d, p, a, b, c);
 }
 
+// The lanes whose result is undefined, from those in which a is.
+static U octavo_undefined_shfl(U undefined, const U* b, const U* c, U mode) {
+  if (undefined == 0) return 0;
+  U lanes[kLanes], result[kLanes], in_range[kLanes], bits = 0;
+  for (U lane = 0; lane < kLanes; ++lane) lanes[lane] = undefined >> lane & 1;
+  constexpr auto kModes = std::array{&shuffle<Shuffle::up>, &shuffle<Shuffle::down>,
+                                     &shuffle<Shuffle::bfly>, &shuffle<Shuffle::idx>};
+  kModes[mode](result, in_range, lanes, b, c);
+  for (U lane = 0; lane < kLanes; ++lane) bits |= result[lane] << lane;
+  return bits;
+}
+
 // The lanes of the lane's group whose predicate bit is set.
 static void octavo_vote(Warp* warp, U* ballot, U* group, std::uint32_t bits, const U* members) {
   for_lanes(warp->mask, [&](int lane) {
@@ -157,32 +170,50 @@ static void octavo_elect(Warp* warp, U* leader, U* elected, const U* members) {
   });
 }
 
-// Lanes 8m..8m+7 name the rows of 8x8 matrix m of 16-bit elements; result is [matrix][32].
+// Lanes 8m..8m+7 name the rows of 8x8 matrix m of 16-bit elements; result is [matrix][32], and
+// undefined the lanes of each matrix in which neither element is defined.
 static void octavo_ldmatrix(Warp* warp, U* result, const std::uint64_t* address,
                             std::int64_t offset, std::uint32_t matrices, std::uint32_t transpose,
-                            std::uint32_t generic) {
+                            std::uint32_t generic, U* undefined) {
+  U all = 0;
   for (std::uint32_t m = 0; m < matrices; ++m) {
     std::uint16_t rows[8][8];
+    U holds_nothing[8] = {};  // of each row: its elements
+    bool any = false;
     for (std::uint32_t r = 0; r < 8; ++r) {
       const auto lane = static_cast<int>(8 * m + r);
       const std::uint64_t at = address[lane] + static_cast<std::uint64_t>(offset);
-      const std::byte* row = generic != 0 ? resolve_generic(*warp, lane, at, 16, 16, Access::read)
-                                          : resolve_shared(*warp, lane, at, 16, 16);
-      note_access(*warp, lane, row, 16, Access::read);
-      std::memcpy(rows[r], row, 16);
+      const std::byte* from = generic != 0 ? resolve_generic(*warp, lane, at, 16, 16, Access::read)
+                                           : resolve_shared(*warp, lane, at, 16, 16);
+      note_access(*warp, lane, from, 16, Access::read);
+      std::memcpy(rows[r], from, 16);
+      const DefinedBytes* memory = find_defined(*warp, from);
+      if (memory == nullptr || memory->all(from, 16)) continue;
+      any = true;
+      for (U i = 0; i < 8; ++i)
+        holds_nothing[r] |= static_cast<U>(memory->none(from + 2 * i, 2)) << i;
     }
+    undefined[m] = 0;
     for (U lane = 0; lane < kLanes; ++lane) {
       const U g = lane / 4, t = lane % 4 * 2;
       const U low = transpose != 0 ? rows[t][g] : rows[g][t];
       const U high = transpose != 0 ? rows[t + 1][g] : rows[g][t + 1];
       result[m * kLanes + lane] = low | high << 16;
+      if (!any) continue;
+      const auto nothing = [&](U row, U column) {
+        return transpose != 0 ? holds_nothing[column] >> row & 1 : holds_nothing[row] >> column & 1;
+      };
+      if (nothing(g, t) != 0 && nothing(g, t + 1) != 0) undefined[m] |= 1u << lane;
     }
+    all |= undefined[m];
   }
+  if (all != 0) note_undefined(*warp, all);
 }
 
+// undefined: the lanes of each matrix in which its register is.
 static void octavo_stmatrix(Warp* warp, const U* values, const std::uint64_t* address,
                             std::int64_t offset, std::uint32_t matrices, std::uint32_t transpose,
-                            std::uint32_t generic) {
+                            std::uint32_t generic, const U* undefined) {
   warp->advanced = true;
   for (std::uint32_t m = 0; m < matrices; ++m) {
     std::uint16_t rows[8][8];
@@ -194,10 +225,17 @@ static void octavo_stmatrix(Warp* warp, const U* values, const std::uint64_t* ad
     for (std::uint32_t r = 0; r < 8; ++r) {
       const auto lane = static_cast<int>(8 * m + r);
       const std::uint64_t at = address[lane] + static_cast<std::uint64_t>(offset);
-      std::byte* row = generic != 0 ? resolve_generic(*warp, lane, at, 16, 16, Access::write)
-                                    : resolve_shared(*warp, lane, at, 16, 16);
-      note_access(*warp, lane, row, 16, Access::write);
-      std::memcpy(row, rows[r], 16);
+      std::byte* to = generic != 0 ? resolve_generic(*warp, lane, at, 16, 16, Access::write)
+                                   : resolve_shared(*warp, lane, at, 16, 16);
+      note_access(*warp, lane, to, 16, Access::write);
+      std::memcpy(to, rows[r], 16);
+      set_defined(*warp, to, 16);
+      if (undefined[m] == 0) continue;
+      for (U i = 0; i < 8; ++i) {
+        const U row = transpose != 0 ? i : r, column = transpose != 0 ? r : i;
+        if ((undefined[m] >> (4 * row + column / 2) & 1) != 0)
+          set_defined(*warp, to + 2 * i, 2, false);
+      }
     }
   }
 }
@@ -216,17 +254,17 @@ static void octavo_movmatrix(U* result, const U* a) {
 
 std::span<const Helper> exchange_helpers() {
   static const Helper list[] = {
-      OCTAVO_HELPER(octavo_shfl_up),      OCTAVO_HELPER(octavo_shfl_down),
-      OCTAVO_HELPER(octavo_shfl_bfly),    OCTAVO_HELPER(octavo_shfl_idx),
-      OCTAVO_HELPER(octavo_vote),         OCTAVO_HELPER(octavo_match_any_32),
-      OCTAVO_HELPER(octavo_match_any_64), OCTAVO_HELPER(octavo_match_all_32),
-      OCTAVO_HELPER(octavo_match_all_64), OCTAVO_HELPER(octavo_redux_add),
-      OCTAVO_HELPER(octavo_redux_and),    OCTAVO_HELPER(octavo_redux_or),
-      OCTAVO_HELPER(octavo_redux_xor),    OCTAVO_HELPER(octavo_redux_umin),
-      OCTAVO_HELPER(octavo_redux_umax),   OCTAVO_HELPER(octavo_redux_smin),
-      OCTAVO_HELPER(octavo_redux_smax),   OCTAVO_HELPER(octavo_elect),
-      OCTAVO_HELPER(octavo_ldmatrix),     OCTAVO_HELPER(octavo_stmatrix),
-      OCTAVO_HELPER(octavo_movmatrix)};
+      OCTAVO_HELPER(octavo_shfl_up),        OCTAVO_HELPER(octavo_shfl_down),
+      OCTAVO_HELPER(octavo_shfl_bfly),      OCTAVO_HELPER(octavo_shfl_idx),
+      OCTAVO_HELPER(octavo_undefined_shfl), OCTAVO_HELPER(octavo_vote),
+      OCTAVO_HELPER(octavo_match_any_32),   OCTAVO_HELPER(octavo_match_any_64),
+      OCTAVO_HELPER(octavo_match_all_32),   OCTAVO_HELPER(octavo_match_all_64),
+      OCTAVO_HELPER(octavo_redux_add),      OCTAVO_HELPER(octavo_redux_and),
+      OCTAVO_HELPER(octavo_redux_or),       OCTAVO_HELPER(octavo_redux_xor),
+      OCTAVO_HELPER(octavo_redux_umin),     OCTAVO_HELPER(octavo_redux_umax),
+      OCTAVO_HELPER(octavo_redux_smin),     OCTAVO_HELPER(octavo_redux_smax),
+      OCTAVO_HELPER(octavo_elect),          OCTAVO_HELPER(octavo_ldmatrix),
+      OCTAVO_HELPER(octavo_stmatrix),       OCTAVO_HELPER(octavo_movmatrix)};
   return list;
 }
 

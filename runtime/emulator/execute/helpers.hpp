@@ -20,5 +20,6 @@ std::span<const Helper> arithmetic_helpers();
 std::span<const Helper> rounding_helpers();
 std::span<const Helper> conversion_helpers();
 std::span<const Helper> call_helpers();
+std::span<const Helper> undefined_helpers();
 
 }  // namespace octavo::emulator

@@ -183,6 +183,7 @@ static void octavo_mbarrier_init(Warp* warp, std::uint32_t mask, std::uint32_t w
             "a count of %u; there can be 1 to 2^20 - 1", count[lane]);
     }
     store(mbarrier, {count[lane], count[lane], 0, 0});
+    set_defined(*warp, mbarrier, 8);
     warp->shadow->add_mbarrier(site_of(*warp, lane), mbarrier);
     warp->advanced = true;
   });
@@ -197,6 +198,7 @@ static void octavo_mbarrier_inval(Warp* warp, std::uint32_t mask, std::uint32_t 
       named.stop(lane, "in use: " + describe(named.cluster(), mbarrier));
     warp->shadow->remove_mbarrier(mbarrier);
     std::memset(mbarrier, 0xFF, 8);
+    set_defined(*warp, mbarrier, 8, false);
     warp->advanced = true;
   });
 }

@@ -104,6 +104,9 @@ class LoadedProgram final : public Program {
     launch.device = &device_;
     launch.order = order_from_environment();
     launch.ptx = ptx_;
+    launch.undefined_origin = [&](int line, const std::vector<int>& loads) {
+      return lower::undefined_origin(module_, *module_.find(info.name), line, loads);
+    };
     launch.id = ++launches;
     const double timeout = std::min(environment("OCTAVO_EMULATOR_TIMEOUT", kDefaultTimeout), 1e8);
     launch.deadline = std::chrono::steady_clock::now().time_since_epoch().count() +

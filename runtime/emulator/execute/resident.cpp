@@ -67,6 +67,8 @@ void Resident::start(std::uint64_t turn) {
   cluster.schedule = Random(launch_.order.schedule_seed, cluster.number);
   cluster.blocks.resize(count(launch_.shape.cluster));
   cluster.block_stride = block_stride_;
+  cluster.defined = &shared_defined_;
+  shared_defined_.start(shared_.get(), cluster.blocks.size() * block_stride_);
   if (launch_.code.asynchronous) {
     const std::size_t blocks = cluster.blocks.size(), warps = blocks * warps_of_block_;
     cluster.async = &async_;
@@ -106,7 +108,10 @@ void Resident::start_warp(WarpMemory& memory, Block& block, std::uint32_t number
   std::memset(static_cast<void*>(&warp), 0, sizeof warp);
   // Registers and local memory that were never written hold NaNs, whatever ran here before.
   std::memset(memory.frame, 0xFF, launch_.code.frame_bytes);
-  std::memset(memory.local_memory.get(), 0xFF, std::size_t{launch_.info->local_bytes} * kLanes);
+  const std::size_t local_bytes = std::size_t{launch_.info->local_bytes} * kLanes;
+  std::memset(memory.local_memory.get(), 0xFF, local_bytes);
+  memory.local_defined.start(memory.local_memory.get(), local_bytes);
+  memory.undefined_loads.clear();
   const LaunchShape& shape = launch_.shape;
   const std::uint32_t first = number * kLanes;
   for (std::uint32_t lane = 0; lane < kLanes; ++lane) {
@@ -144,6 +149,9 @@ void Resident::start_warp(WarpMemory& memory, Block& block, std::uint32_t number
   memory.wgmmas = {};
   warp.wgmmas = &memory.wgmmas;
   warp.shadow = block.cluster->shadow;
+  warp.shared_defined = block.cluster->defined;
+  warp.local_defined = &memory.local_defined;
+  warp.undefined_loads = &memory.undefined_loads;
   warp.state = WarpState::ready;
   warp.context =
       context::make_fcontext(memory.stack + kStackBytes, kStackBytes - kGuardBytes, run_warp);

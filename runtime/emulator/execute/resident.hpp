@@ -15,6 +15,8 @@ struct WarpMemory {
   std::byte* stack = nullptr;
   std::unique_ptr<std::byte[]> frame_memory, local_memory;
   std::byte* frame = nullptr;
+  DefinedBytes local_defined;
+  std::vector<UndefinedLoad> undefined_loads;
 
   WarpMemory(std::size_t frame_bytes, std::size_t local_bytes);
   WarpMemory(const WarpMemory&) = delete;
@@ -46,6 +48,7 @@ class Resident {
   std::vector<std::unique_ptr<WarpMemory>> memories_;  // block by block
   AsyncQueue async_;
   Shadow shadow_;
+  DefinedBytes shared_defined_;
 };
 
 }  // namespace octavo::emulator

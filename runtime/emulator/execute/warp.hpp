@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "execute/program.hpp"
+#include "execute/undefined.hpp"
 
 namespace octavo::emulator {
 
@@ -59,8 +60,11 @@ struct alignas(64) Warp {
   std::uint32_t barrier_result[4];            // of bar.red, by reduction
   std::uint32_t committed_groups[4][kLanes];  // by Group, of each lane
   WarpWgmmas* wgmmas;
-  const MbarrierWait* mbarrier_wait;             // while it waits in one
-  Shadow* shadow;                                // of kernels with asynchronous instructions
+  const MbarrierWait* mbarrier_wait;  // while it waits in one
+  Shadow* shadow;                     // of kernels with asynchronous instructions
+  DefinedBytes* shared_defined;       // of the cluster
+  DefinedBytes* local_defined;
+  std::vector<UndefinedLoad>* undefined_loads;
   boost::context::detail::fcontext_t context;    // of the warp, while it does not run
   boost::context::detail::fcontext_t scheduler;  // of the thread that runs it
 };

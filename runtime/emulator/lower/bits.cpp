@@ -2,6 +2,8 @@
 #include <llvm/IR/Constants.h>
 #include <llvm/IR/Intrinsics.h>
 
+#include <span>
+
 #include "lower/emitter.hpp"
 #include "lower/families.hpp"
 
@@ -40,13 +42,37 @@ Value* amount(Emitter& e, std::size_t i, unsigned bits) {
   return e.ir().CreateTrunc(most, e.lanes(bits));
 }
 
+// Of and, or: an undefined operand does not matter where the other decides alone, which is where
+// `decides` of it holds.
+template <typename F>
+void set_undefined_but_decided(Emitter& e, Value* a, Value* b, F&& decides) {
+  const auto& operands = e.instruction().operands;
+  Value* a_lanes = e.undefined_lanes(operands[1]);
+  Value* b_lanes = e.undefined_lanes(operands[2]);
+  if (llvm::isa<llvm::Constant>(e.either(a_lanes, b_lanes))) return;
+  const auto decided = [&](Value* value, Value* undefined) {
+    return e.without(e.ir().CreateBitCast(decides(value), e.ir().getInt32Ty()), undefined);
+  };
+  e.set_undefined(e.without(e.without(e.undefined(), decided(a, a_lanes)), decided(b, b_lanes)));
+}
+
 }  // namespace
 
 void lower_and(Emitter& e, const Step&) {
-  e.write(0u, e.ir().CreateAnd(logic_operand(e, 1), logic_operand(e, 2)));
+  Value* a = logic_operand(e, 1);
+  Value* b = logic_operand(e, 2);
+  set_undefined_but_decided(e, a, b, [&](Value* value) { return e.ir().CreateIsNull(value); });
+  e.write(0u, e.ir().CreateAnd(a, b));
 }
 void lower_or(Emitter& e, const Step&) {
-  e.write(0u, e.ir().CreateOr(logic_operand(e, 1), logic_operand(e, 2)));
+  Value* a = logic_operand(e, 1);
+  Value* b = logic_operand(e, 2);
+  if (on_predicates(e)) {
+    set_undefined_but_decided(e, a, b, [&](Value* value) { return e.condition(value); });
+  } else {
+    e.set_undefined_of_pack(std::span(e.instruction().operands).subspan(1));
+  }
+  e.write(0u, e.ir().CreateOr(a, b));
 }
 void lower_xor(Emitter& e, const Step&) {
   e.write(0u, e.ir().CreateXor(logic_operand(e, 1), logic_operand(e, 2)));
@@ -68,6 +94,7 @@ void lower_lop3(Emitter& e, const Step&) {
   Value* a = e.source(first, 32);
   Value* b = e.source(first + 1, 32);
   Value* c = e.source(first + 2, 32);
+  e.set_undefined_of_pack(std::span(e.instruction().operands).subspan(first, 3));
   // f(a,b,c) is a chain of choices: c picks between two bits of the table, b between two such, then
   // a.
   const auto choose = [&](Value* selector, Value* if_set, Value* otherwise) {
@@ -197,6 +224,7 @@ void lower_bfi(Emitter& e, const Step&) {
   const unsigned bits = width(e);
   Value* a = e.source(1, bits);
   Value* b = e.source(2, bits);
+  e.set_undefined_of_pack(std::span(e.instruction().operands).subspan(1, 2));
   std::uint64_t position = 0, length = 0;
   if (constant(e, 3, position) && constant(e, 4, length) && length != 0 &&
       position + length <= bits) {
@@ -241,6 +269,7 @@ void lower_prmt(Emitter& e, const Step&) {
   }
   Value* a = e.source(1, 32);
   Value* b = e.source(2, 32);
+  e.set_undefined_of_pack(std::span(e.instruction().operands).subspan(1, 2));
   std::uint64_t selector = 0;
   if (mode == 0 && constant(e, 3, selector) && (selector & 0x8888) == 0) {
     auto* bytes = llvm::FixedVectorType::get(ir.getInt8Ty(), 4 * kLanes);

@@ -109,10 +109,24 @@ void lower_set(Emitter& e, const Step&) {
   e.write(0u, ir.CreateSelect(e.condition(result), e.splat(one, bits), e.splat(0, bits)));
 }
 
+namespace {
+
+// Operand 1 where the predicate holds, else operand 2; what is not chosen may be undefined.
+void choose(Emitter& e, Value* predicate, unsigned bits) {
+  Value* of_condition = e.undefined();
+  Value* value = e.merge(predicate, e.source(1, bits), e.source(2, bits));
+  Value* first = e.undefined_lanes(e.instruction().operands[1]);
+  Value* second = e.undefined_lanes(e.instruction().operands[2]);
+  Value* takes_first = e.ballot(predicate);
+  e.set_undefined(
+      e.either(of_condition, e.either(e.both(first, takes_first), e.without(second, takes_first))));
+  e.write(0u, value);
+}
+
+}  // namespace
+
 void lower_selp(Emitter& e, const Step&) {
-  const unsigned bits = bits_of(e.instruction().type());
-  Value* condition = e.condition(e.source_predicate(e.instruction().operands[3]));
-  e.write(0u, e.ir().CreateSelect(condition, e.source(1, bits), e.source(2, bits)));
+  choose(e, e.source_predicate(e.instruction().operands[3]), bits_of(e.instruction().type()));
 }
 
 void lower_slct(Emitter& e, const Step&) {
@@ -125,7 +139,7 @@ void lower_slct(Emitter& e, const Step&) {
   } else {
     not_negative = ir.CreateICmpSGE(e.source(3, 32), e.splat(0, 32));
   }
-  e.write(0u, ir.CreateSelect(not_negative, e.source(1, bits), e.source(2, bits)));
+  choose(e, e.predicate(not_negative), bits);
 }
 
 }  // namespace octavo::emulator::lower

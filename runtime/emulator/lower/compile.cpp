@@ -89,6 +89,7 @@ std::string compile_kernel(const ptx::Module& module, const ptx::Function& kerne
   Graph graph = build_graph(module, kernel);
   assign_slots(graph);
   find_in_flight(graph);
+  find_undefined(graph);
   find_convergence(graph);
   auto machine = llvm::cantFail(host_target().createTargetMachine());
   llvm::LLVMContext context;

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "lower/graph.hpp"
 
@@ -21,6 +22,11 @@ std::string host_name();
 // The kernel as a relocatable object. Throws Fault for an instruction that cannot be lowered.
 std::string compile_kernel(const ptx::Module& module, const ptx::Function& kernel,
                            int compute_capability);
+
+// Where an undefined value that the instruction of this line used came from, in words; `loads` are
+// the lines that read undefined memory for its lane, the latest last.
+std::string undefined_origin(const ptx::Module& module, const ptx::Function& kernel, int line,
+                             const std::vector<int>& loads);
 
 // An object linked into this process.
 class LoadedKernel {

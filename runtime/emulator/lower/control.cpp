@@ -43,7 +43,7 @@ Value* argument(Emitter& e, std::size_t i, unsigned bits) {
   Value* result = e.room(bits);
   e.call(bits == 64 ? "octavo_load_local_8" : "octavo_load_local_4",
          {e.warp(), e.mask(), e.spill(e.splat(place->offset, 64)), e.number64(0), result,
-          e.number(1), e.number(0)});
+          e.number(1), e.number(0), e.room_for_masks(1)});
   return result;
 }
 
@@ -56,7 +56,7 @@ void call_printf(Emitter& e) {
     reject(e.instruction(), "printf's result has 4 bytes");
   }
   e.call("octavo_store_local_4", {e.warp(), e.mask(), e.spill(e.splat(place->offset, 64)),
-                                  e.number64(0), result, e.number(1)});
+                                  e.number64(0), result, e.number(1), e.null()});
 }
 
 void call_assert(Emitter& e) {
@@ -83,12 +83,14 @@ void lower_bra(Emitter& e, const Step& step) {
   guard.negated = instruction.guard_negated;
   // Read first: where the guard is not needed after the branch, its slot may be another register's.
   Value* taken = e.source_predicate(guard);
+  e.require_defined(e.undefined(), Use::branch, e.running());
   e.store_live();
   e.branch(taken, step.targets[0], e.block() + 1);
 }
 
 void lower_brx(Emitter& e, const Step& step) {
   Value* index = e.spill(e.source(0u, 32));
+  e.require_defined(e.undefined(), Use::branch, e.running());
   e.store_live();
   e.mark_line();
   e.call("octavo_branch_table", {e.warp(), index, table(e, step.targets),
@@ -172,6 +174,7 @@ void lower_bar_red(Emitter& e, const Step&) {
                                   : e.instruction().has("and") ? 2
                                                                : 3;
   Value* predicate = e.ballot(e.source_predicate(operands.back()));
+  e.require_defined(e.undefined(), Use::operand, e.running());
   e.mark_line();
   Value* result =
       e.call("octavo_barrier_reduce", e.ir().getInt32Ty(),

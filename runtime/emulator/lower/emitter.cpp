@@ -98,6 +98,7 @@ Emitter::Value* Emitter::source(const Operand& operand, unsigned bits, bool wide
                "predicate " + graph_.registers[operand.reg].name + " where a value must be");
       }
       value = read_register(operand.reg);
+      undefined_ = either(undefined_, undefined_lanes(operand.reg));
       has = value->getType()->getScalarSizeInBits();
       if (has < bits || (has > bits && !wider)) {
         reject(instruction(), graph_.registers[operand.reg].name + " has " + std::to_string(has) +
@@ -133,6 +134,7 @@ Emitter::Value* Emitter::source_predicate(const Operand& operand) {
     reject(instruction(), "a predicate must be here");
   }
   Value* value = read_register(operand.reg);
+  undefined_ = either(undefined_, undefined_lanes(operand.reg));
   return operand.negated ? ir_.CreateNot(value) : value;
 }
 
@@ -151,13 +153,11 @@ Emitter::Value* Emitter::as_bits(Value* value) {
 }
 
 void Emitter::write_register(ptx::RegisterId reg, Value* value) {
-  if (instruction().guarded) {
-    Operand guard;
-    guard.kind = Operand::Kind::reg;
-    guard.reg = instruction().guard;
-    guard.negated = instruction().guard_negated;
-    value = ir_.CreateSelect(condition(source_predicate(guard)), value, read_register(reg));
+  Value* through = guard();
+  if (through != nullptr) {
+    value = merge(through, value, read_register(reg));
   }
+  write_undefined(reg, through);
   if (values_[reg] == nullptr) known_.push_back(reg);
   values_[reg] = value;
   if (!is_written_[reg]) {
@@ -189,6 +189,18 @@ void Emitter::write(std::size_t i, Value* value, bool sign_extend) {
 
 // --- masks
 
+// By bits where lanes are as wide as AVX-512's masked bit operations: LLVM 19 gets a select wrong
+// whose value picks bits by a constant and whose other value is one that they were picked from.
+Emitter::Value* Emitter::merge(Value* predicate, Value* value, Value* otherwise) {
+  const unsigned bits = value->getType()->getScalarSizeInBits();
+  if (bits != 32 && bits != 64) {
+    return ir_.CreateSelect(condition(predicate), value, otherwise);
+  }
+  Value* chosen = ir_.CreateSExtOrTrunc(predicate, lanes(bits));
+  return ir_.CreateOr(ir_.CreateAnd(value, chosen),
+                      ir_.CreateAnd(otherwise, ir_.CreateNot(chosen)));
+}
+
 Emitter::Value* Emitter::condition(Value* predicate) {
   return ir_.CreateICmpSLT(predicate, llvm::Constant::getNullValue(predicate->getType()));
 }
@@ -206,14 +218,23 @@ Emitter::Value* Emitter::mask_lanes() {
   return mask_lanes_;
 }
 
-Emitter::Value* Emitter::mask() {
+Emitter::Value* Emitter::running() {
   if (mask_ == nullptr) mask_ = load_member(ir_.getInt32Ty(), offsetof(Warp, mask));
-  if (step_ == nullptr || !instruction().guarded) return mask_;
-  Operand guard;
-  guard.kind = Operand::Kind::reg;
-  guard.reg = instruction().guard;
-  guard.negated = instruction().guard_negated;
-  return ir_.CreateAnd(mask_, ballot(source_predicate(guard)));
+  return mask_;
+}
+
+Emitter::Value* Emitter::guard() {
+  if (step_ == nullptr || !instruction().guarded) return nullptr;
+  Value* value = read_register(instruction().guard);
+  return instruction().guard_negated ? ir_.CreateNot(value) : value;
+}
+
+Emitter::Value* Emitter::mask() {
+  Value* through = guard();
+  if (through == nullptr) return running();
+  if (!guard_checked_) require_defined(undefined_lanes(instruction().guard), Use::guard, running());
+  guard_checked_ = true;
+  return ir_.CreateAnd(running(), ballot(through));
 }
 
 Emitter::Value* Emitter::member(std::size_t offset) {
@@ -261,6 +282,7 @@ Emitter::Value* Emitter::address(const Operand& operand) {
   if (graph_.registers[operand.reg].type == Type::pred || bits < 32 || bits > 64) {
     reject(instruction(), graph_.registers[operand.reg].name + " cannot hold an address");
   }
+  require_defined(undefined_lanes(operand.reg), Use::address, mask());
   return bits == 64 ? base : ir_.CreateZExt(base, lanes(64));
 }
 

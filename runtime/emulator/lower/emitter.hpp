@@ -12,6 +12,7 @@
 #include <string>
 #include <vector>
 
+#include "execute/undefined.hpp"
 #include "lower/graph.hpp"
 
 namespace octavo::emulator::lower {
@@ -56,14 +57,37 @@ class Emitter {
   void write(std::size_t i, Value* value, bool sign_extend = false);
   void write_register(ptx::RegisterId reg, Value* value);
 
+  // --- undefined values (undefined.cpp): an i32 with a bit for each lane. What an instruction
+  // --- reads makes what it writes undefined, unless its lowering says otherwise; bits of lanes
+  // --- that do not run mean nothing.
+  Value* undefined() const { return undefined_; }  // of all sources read so far
+  void set_undefined(Value* lanes) { undefined_ = lanes; }
+  Value* undefined_lanes(const ptx::Operand& operand);
+  Value* either(Value* a, Value* b);
+  Value* both(Value* a, Value* b);
+  Value* without(Value* a, Value* b);  // a's lanes that are not b's
+  // The next writes' is undefined only where all these registers are: of what packs values
+  // together, part may be padding.
+  void set_undefined_of_pack(std::span<const ptx::Operand> parts);
+  // A fault where one of these lanes is undefined.
+  void require_defined(Value* undefined, Use use, Value* lanes);
+  // Scratch memory for masks; null() if all are known to be zero.
+  Value* spill_masks(std::span<Value* const> masks);
+  Value* room_for_masks(unsigned count);
+  Value* fetch_mask(Value* room, unsigned index);
+
   Value* as_float(Value* bits, ptx::Type type);
   Value* as_bits(Value* value);
 
-  Value* condition(Value* predicate);  // <32 x i1>
-  Value* predicate(Value* condition);  // and back
-  Value* ballot(Value* predicate);     // i32, one bit a lane
-  Value* mask();                       // i32: the lanes that run, of this instruction's guard too
-  Value* mask_lanes();                 // of the block, as a predicate
+  Value* merge(Value* predicate, Value* value, Value* otherwise);  // of bits, by lane
+  Value* condition(Value* predicate);                              // <32 x i1>
+  Value* predicate(Value* condition);                              // and back
+  Value* ballot(Value* predicate);                                 // i32, one bit a lane
+  // i32: the lanes that run, and those of them that this instruction's guard lets through, which
+  // is a fault if it is undefined.
+  Value* running();
+  Value* mask();
+  Value* mask_lanes();  // of the block, as a predicate
 
   // The address of an address operand's base (without its offset) as <32 x i64>.
   Value* address(const ptx::Operand& operand);
@@ -102,6 +126,10 @@ class Emitter {
 
  private:
   Value* read_register(ptx::RegisterId reg);
+  Value* guard();  // its value; null if the instruction has none
+  Value* undefined_lanes(ptx::RegisterId reg);
+  void write_undefined(ptx::RegisterId reg, Value* guard);
+  void store_undefined(ptx::RegisterId reg);
   Value* special(const ptx::Operand& operand, unsigned& bits);
   Value* immediate(const ptx::Operand& operand, unsigned bits);
   llvm::Function* add_function(const llvm::Twine& name, llvm::GlobalValue::LinkageTypes linkage);
@@ -109,6 +137,7 @@ class Emitter {
   void go(llvm::FunctionCallee target);  // ends the function by calling another in its place
   llvm::BasicBlock* add_block();
   void emit_block(std::uint32_t block);
+  void begin_step(const Step& step);
   void emit_entry_check(const BasicBlock& block);
   void check_in_flight();  // before an instruction
   void note_fragments();   // after it
@@ -135,10 +164,13 @@ class Emitter {
   std::uint32_t block_ = 0;
   const Step* step_ = nullptr;
   std::vector<Value*> values_;  // of registers, where known
-  std::vector<ptx::RegisterId> known_, written_;
+  std::vector<Value*> undefined_lanes_;
+  std::vector<ptx::RegisterId> known_, masked_, written_;
   std::vector<bool> is_written_;
   Value* mask_lanes_ = nullptr;
   Value* mask_ = nullptr;
+  Value* undefined_ = nullptr;
+  bool guard_checked_ = false;
   std::uint32_t scratch_used_ = 0, scratch_bytes_ = 0;
 };
 

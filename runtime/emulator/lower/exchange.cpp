@@ -1,6 +1,8 @@
 // What the lanes of a warp do together: shuffles, votes, matrices.
 #include <llvm/IR/Constants.h>
 
+#include <algorithm>
+#include <array>
 #include <cstddef>
 
 #include "execute/warp.hpp"
@@ -24,17 +26,35 @@ std::string which(Emitter& e, std::initializer_list<const char*> names) {
   reject(e.instruction(), "lacks its mode");
 }
 
+// What every lane gets of the others is undefined where one of these is.
+void spread_undefined(Emitter& e, Value* members) {
+  if (llvm::isa<llvm::Constant>(e.undefined())) return;
+  e.set_undefined(
+      e.call("octavo_undefined_spread", e.ir().getInt32Ty(), {e.warp(), e.undefined(), members}));
+}
+
 }  // namespace
 
 void lower_shfl(Emitter& e, const Step&) {
   const std::size_t a = e.instruction().pair ? 2 : 1;
+  static constexpr std::array kModes{"up", "down", "bfly", "idx"};
+  const std::string mode = which(e, {"up", "down", "bfly", "idx"});
   Value* result = e.room(32);
   Value* in_range = e.room(32);
-  e.call("octavo_shfl_" + which(e, {"up", "down", "bfly", "idx"}),
-         {result, in_range, e.spill(e.source(a, 32)), e.spill(e.source(a + 1, 32)),
-          e.spill(e.source(a + 2, 32))});
-  e.write(0u, e.fetch(result, 32));
+  Value* value = e.spill(e.source(a, 32));
+  Value* undefined = e.undefined();
+  e.set_undefined(e.number(0));
+  Value* b = e.spill(e.source(a + 1, 32));
+  Value* c = e.spill(e.source(a + 2, 32));
+  e.call("octavo_shfl_" + mode, {result, in_range, value, b, c});
   if (e.instruction().pair) e.write(1, e.fetch(in_range, 32));
+  if (!llvm::isa<llvm::Constant>(undefined)) {
+    const auto number = std::find(kModes.begin(), kModes.end(), mode) - kModes.begin();
+    undefined = e.call("octavo_undefined_shfl", e.ir().getInt32Ty(),
+                       {undefined, b, c, e.number(static_cast<std::uint32_t>(number))});
+  }
+  e.set_undefined(e.either(undefined, e.undefined()));
+  e.write(0u, e.fetch(result, 32));
 }
 
 void lower_vote(Emitter& e, const Step&) {
@@ -42,7 +62,9 @@ void lower_vote(Emitter& e, const Step&) {
   Value* ballot = e.room(32);
   Value* group = e.room(32);
   Value* bits = e.ballot(e.source_predicate(e.instruction().operands[1]));
-  e.call("octavo_vote", {e.warp(), ballot, group, bits, e.spill(e.source(2, 32))});
+  Value* members = e.spill(e.source(2, 32));
+  e.call("octavo_vote", {e.warp(), ballot, group, bits, members});
+  spread_undefined(e, members);
   Value* set = e.fetch(ballot, 32);
   Value* all = e.fetch(group, 32);
   const std::string mode = which(e, {"ballot", "all", "any", "uni"});
@@ -62,6 +84,7 @@ void lower_match(Emitter& e, const Step&) {
   Value* result = e.room(32);
   Value* value = e.spill(e.source(a, bits));
   Value* members = e.spill(e.source(a + 1, 32));
+  spread_undefined(e, members);
   if (all) {
     Value* same = e.room(32);
     e.call("octavo_match_all_" + suffix, {e.warp(), result, same, value, members});
@@ -78,8 +101,10 @@ void lower_redux(Emitter& e, const Step&) {
     operation = (is_signed(e.instruction().type()) ? "s" : "u") + operation;
   }
   Value* result = e.room(32);
-  e.call("octavo_redux_" + operation,
-         {e.warp(), result, e.spill(e.source(1, 32)), e.spill(e.source(2, 32))});
+  Value* value = e.spill(e.source(1, 32));
+  Value* members = e.spill(e.source(2, 32));
+  e.call("octavo_redux_" + operation, {e.warp(), result, value, members});
+  spread_undefined(e, members);
   e.write(0u, e.fetch(result, 32));
 }
 
@@ -133,6 +158,29 @@ tensor_core::MmaShape shape_of(Emitter& e) {
   return shape;
 }
 
+// Of the registers of D.
+std::vector<Value*> undefined_product(Emitter& e, const std::vector<Operand>& operands) {
+  const auto parts = [](const Operand& operand) {
+    return operand.kind == Operand::Kind::vector ? std::span<const Operand>(operand.elements)
+                                                 : std::span<const Operand>(&operand, 1);
+  };
+  // A's registers walk down its rows first: even ones hold rows 0-7, odd ones rows 8-15.
+  Value* rows[2] = {e.number(0), e.number(0)};
+  for (std::size_t i = 0; i < parts(operands[1]).size(); ++i)
+    rows[i % 2] = e.either(rows[i % 2], e.undefined_lanes(parts(operands[1])[i]));
+  Value* columns = e.undefined_lanes(operands[2]);
+  std::vector<Value*> masks;
+  for (const Operand& part : parts(operands[3])) masks.push_back(e.undefined_lanes(part));
+  if (llvm::isa<llvm::Constant>(e.either(e.either(rows[0], rows[1]), columns))) return masks;
+  const auto count = static_cast<unsigned>(masks.size());
+  Value* room = e.room_for_masks(count);
+  for (unsigned i = 0; i < count; ++i)
+    e.ir().CreateStore(masks[i], e.ir().CreateConstInBoundsGEP1_64(e.ir().getInt32Ty(), room, i));
+  e.call("octavo_undefined_mma", {room, rows[0], rows[1], columns, e.number(count)});
+  for (unsigned i = 0; i < count; ++i) masks[i] = e.fetch_mask(room, i);
+  return masks;
+}
+
 }  // namespace
 
 void lower_mma(Emitter& e, const Step&) {
@@ -151,7 +199,11 @@ void lower_mma(Emitter& e, const Step&) {
            "the destination has " + std::to_string(mma->c_registers) + " registers");
   }
   e.call(llvm::StringRef(mma->symbol.data(), mma->symbol.size()), {c, a, b, c});
-  for (unsigned i = 0; i < d.elements.size(); ++i) e.write(d.elements[i], e.fetch(c, 32, i));
+  const std::vector<Value*> undefined = undefined_product(e, operands);
+  for (unsigned i = 0; i < d.elements.size(); ++i) {
+    e.set_undefined(undefined[i]);
+    e.write(d.elements[i], e.fetch(c, 32, i));
+  }
 }
 
 namespace {
@@ -180,29 +232,39 @@ void lower_ldmatrix(Emitter& e, const Step&) {
   const Operand& from = e.instruction().operands[1];
   const auto to = matrix_registers(e, e.instruction().operands[0], count);
   Value* result = e.room(32, count);
+  Value* undefined = e.room_for_masks(count);
   e.mark_line();
   e.call("octavo_ldmatrix",
          {e.warp(), result, e.spill(e.address(from)), e.number64(from.offset), e.number(count),
-          e.number(e.instruction().has("trans") ? 1 : 0), is_generic(e)});
-  for (unsigned i = 0; i < count; ++i) e.write(to[i], e.fetch(result, 32, i));
+          e.number(e.instruction().has("trans") ? 1 : 0), is_generic(e), undefined});
+  for (unsigned i = 0; i < count; ++i) {
+    e.set_undefined(e.fetch_mask(undefined, i));
+    e.write(to[i], e.fetch(result, 32, i));
+  }
 }
 
 void lower_stmatrix(Emitter& e, const Step&) {
   const unsigned count = matrices(e);
   const Operand& to = e.instruction().operands[0];
   std::vector<Value*> values;
+  Value* undefined = e.room_for_masks(count);
   for (const Operand& part : matrix_registers(e, e.instruction().operands[1], count)) {
+    e.ir().CreateStore(e.undefined_lanes(part), e.ir().CreateConstInBoundsGEP1_64(
+                                                    e.ir().getInt32Ty(), undefined, values.size()));
     values.push_back(e.source(part, 32));
   }
   e.mark_line();
   e.call("octavo_stmatrix",
          {e.warp(), e.spill(values), e.spill(e.address(to)), e.number64(to.offset), e.number(count),
-          e.number(e.instruction().has("trans") ? 1 : 0), is_generic(e)});
+          e.number(e.instruction().has("trans") ? 1 : 0), is_generic(e), undefined});
 }
 
 void lower_movmatrix(Emitter& e, const Step&) {
   Value* result = e.room(32);
   e.call("octavo_movmatrix", {result, e.spill(e.source(1, 32))});
+  if (!llvm::isa<llvm::Constant>(e.undefined())) {
+    e.set_undefined(e.call("octavo_undefined_movmatrix", e.ir().getInt32Ty(), {e.undefined()}));
+  }
   e.write(0u, e.fetch(result, 32));
 }
 

@@ -46,6 +46,7 @@ void Emitter::emit(const std::string& symbol) {
   }
   dispatch_ = add_function("dispatch", llvm::Function::InternalLinkage);
   values_.assign(graph_.registers.size(), nullptr);
+  undefined_lanes_.assign(graph_.registers.size(), nullptr);
   is_written_.assign(graph_.registers.size(), false);
   for (std::uint32_t b = 0; b < graph_.blocks.size(); ++b) emit_block(b);
 
@@ -66,8 +67,10 @@ void Emitter::emit(const std::string& symbol) {
 void Emitter::emit_block(std::uint32_t number) {
   block_ = number;
   for (const ptx::RegisterId reg : known_) values_[reg] = nullptr;
+  for (const ptx::RegisterId reg : masked_) undefined_lanes_[reg] = nullptr;
   for (const ptx::RegisterId reg : written_) is_written_[reg] = false;
   known_.clear();
+  masked_.clear();
   written_.clear();
   mask_ = mask_lanes_ = nullptr;
   step_ = nullptr;
@@ -75,8 +78,7 @@ void Emitter::emit_block(std::uint32_t number) {
   const BasicBlock& block = graph_.blocks[number];
   if (!block.converged && (block.all_lanes || block.members != nullptr)) emit_entry_check(block);
   for (std::uint32_t s = block.first; s < block.last; ++s) {
-    step_ = &graph_.steps[s];
-    scratch_used_ = 0;
+    begin_step(graph_.steps[s]);
     check_in_flight();
     step_->row->lower(*this, *step_);
     note_fragments();
@@ -87,15 +89,20 @@ void Emitter::emit_block(std::uint32_t number) {
   }
 }
 
+void Emitter::begin_step(const Step& step) {
+  step_ = &step;
+  scratch_used_ = 0;
+  undefined_ = number(0);
+  guard_checked_ = false;
+}
+
 Emitter::Value* Emitter::is_converged() {
   Value* live = load_member(ir_.getInt32Ty(), offsetof(Warp, live));
-  if (mask_ == nullptr) mask_ = load_member(ir_.getInt32Ty(), offsetof(Warp, mask));
-  return ir_.CreateICmpEQ(mask_, live);
+  return ir_.CreateICmpEQ(running(), live);
 }
 
 void Emitter::emit_entry_check(const BasicBlock& block) {
-  step_ = &graph_.steps[block.first];
-  scratch_used_ = 0;
+  begin_step(graph_.steps[block.first]);
   auto* body = add_block();
   auto* apart = add_block();
   auto* parked = add_block();
@@ -120,9 +127,10 @@ void Emitter::store_live() {
     // Lanes that have exited need no values, so where all live lanes run, all lanes are written.
     if (!converged()) {
       Value* old = ir_.CreateAlignedLoad(value->getType(), slot, llvm::Align(32));
-      value = ir_.CreateSelect(condition(mask_lanes()), value, old);
+      value = merge(mask_lanes(), value, old);
     }
     ir_.CreateAlignedStore(value, slot, llvm::Align(32));
+    store_undefined(reg);
   }
 }
 
@@ -173,9 +181,8 @@ void Emitter::branch(Value* taken, std::uint32_t target, std::uint32_t otherwise
   // Both paths use them, so they are loaded before the paths part.
   Value* together = converged() ? ir_.getTrue() : is_converged();
   mask_lanes();
-  if (mask_ == nullptr) mask_ = load_member(ir_.getInt32Ty(), offsetof(Warp, mask));
-  Value* bits = ir_.CreateAnd(ballot(taken), mask_);
-  Value* is_all = ir_.CreateICmpEQ(bits, mask_);
+  Value* bits = ir_.CreateAnd(ballot(taken), running());
+  Value* is_all = ir_.CreateICmpEQ(bits, running());
   Value* agree = ir_.CreateOr(is_all, ir_.CreateICmpEQ(bits, ir_.getInt32(0)));
   ir_.CreateCondBr(ir_.CreateAnd(together, agree), uniform, apart);
   ir_.SetInsertPoint(apart);
@@ -190,8 +197,7 @@ void Emitter::branch(Value* taken, std::uint32_t target, std::uint32_t otherwise
 }
 
 void Emitter::leave() {
-  if (mask_ == nullptr) mask_ = load_member(ir_.getInt32Ty(), offsetof(Warp, mask));
-  Value* others = call("octavo_exit", ir_.getInt32Ty(), {warp_, mask_});
+  Value* others = call("octavo_exit", ir_.getInt32Ty(), {warp_, running()});
   auto* some = add_block();
   auto* none = add_block();
   ir_.CreateCondBr(ir_.CreateICmpNE(others, ir_.getInt32(0)), some, none);

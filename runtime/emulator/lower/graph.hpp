@@ -44,6 +44,7 @@ struct BasicBlock {
   bool converged = false;  // whenever it is entered, every live lane enters it
   std::vector<std::uint32_t> successors;
   std::vector<bool> live_in, live_out;  // by register
+  std::vector<bool> undefined_in;  // registers that may be undefined in some lane, as it begins
 };
 
 // Where a variable is: what its name stands for as an address.
@@ -68,7 +69,9 @@ struct Graph {
   std::vector<std::unordered_map<std::string, Place>> places;  // of each function's own variables
   std::unordered_map<std::string, Place> module_places;
   std::vector<std::uint32_t> slots;  // of each register: its offset in the frame, or kNoSlot
-  std::uint32_t slot_bytes = 0;      // of all slots
+  // Likewise of the lanes in which it is undefined, if it ever is where a block begins.
+  std::vector<std::uint32_t> mask_slots;
+  std::uint32_t slot_bytes = 0;  // of all slots
   std::uint32_t static_shared_bytes = 0, dynamic_offset = 0, local_bytes = 0;
   bool asynchronous = false;  // something goes on beside its threads
   // For each set of wgmma's registers, a word of the frame: the line that wrote one since a fence.
@@ -95,6 +98,9 @@ void assign_slots(Graph& graph);
 
 // Fills in what wgmma needs, if there is any: in_flight, fragments, and the room for these.
 void find_in_flight(Graph& graph);
+
+// Fills in undefined_in and mask_slots, after assign_slots.
+void find_undefined(Graph& graph);
 
 // Fills in `converged`.
 void find_convergence(Graph& graph);

@@ -102,12 +102,17 @@ void lower_ld(Emitter& e, const Step&) {
   const auto& instruction = e.instruction();
   const bool polls =
       instruction.has("volatile") || instruction.has("relaxed") || instruction.has("acquire");
+  const bool always_defined = window == Window::global;
   Value* result = e.room(bits, count);
+  Value* undefined = always_defined ? e.null() : e.room_for_masks(count);
   e.mark_line();
   e.call(symbol("load", window, bits),
          {e.warp(), e.mask(), e.spill(e.address(from)), e.number64(from.offset), result,
-          e.number(count), e.number(polls ? 1 : 0)});
-  for (unsigned i = 0; i < count; ++i) e.write(to[i], e.fetch(result, bits, i), is_signed(type));
+          e.number(count), e.number(polls ? 1 : 0), undefined});
+  for (unsigned i = 0; i < count; ++i) {
+    if (!always_defined) e.set_undefined(e.fetch_mask(undefined, i));
+    e.write(to[i], e.fetch(result, bits, i), is_signed(type));
+  }
 }
 
 void lower_st(Emitter& e, const Step&) {
@@ -115,13 +120,21 @@ void lower_st(Emitter& e, const Step&) {
   const unsigned bits = bits_of(type), count = vector_count(e.instruction());
   const Operand& to = e.instruction().operands[0];
   const Window window = resolve_parameter(e, window_of(e.instruction()), to);
-  std::vector<Value*> values;
+  std::vector<Value*> values, undefined;
   for (const Operand& element : elements_of(e, e.instruction().operands[1], count)) {
     values.push_back(e.source(element, bits, true));
+    undefined.push_back(e.undefined_lanes(element));
+  }
+  Value* masks = e.null();
+  if (window == Window::global) {
+    e.require_defined(e.undefined(), Use::store, e.mask());
+  } else {
+    masks = e.spill_masks(undefined);
   }
   e.mark_line();
-  e.call(symbol("store", window, bits), {e.warp(), e.mask(), e.spill(e.address(to)),
-                                         e.number64(to.offset), e.spill(values), e.number(count)});
+  e.call(symbol("store", window, bits),
+         {e.warp(), e.mask(), e.spill(e.address(to)), e.number64(to.offset), e.spill(values),
+          e.number(count), masks});
 }
 
 namespace {
@@ -179,13 +192,18 @@ void lower_atomic(Emitter& e, const Operand* to, std::size_t address_index) {
   }
   Value* fresh = exchange ? e.spill(e.source(address_index + 2, bits)) : e.null();
   Value* result = to == nullptr ? e.null() : e.room(bits, count);
+  Value* undefined = e.room_for_masks(count);
+  e.require_defined(e.undefined(), Use::store, e.mask());
   e.mark_line();
   e.call(std::string("octavo_atom_") + name_of(window) + "_" + operation,
          {e.warp(), e.mask(), e.spill(e.address(at)), e.number64(at.offset), result,
-          e.spill(values), fresh, e.number(count)});
+          e.spill(values), fresh, e.number(count), undefined});
   if (to == nullptr || to->kind == Operand::Kind::sink) return;
   const auto elements = elements_of(e, *to, count);
-  for (unsigned i = 0; i < count; ++i) e.write(elements[i], e.fetch(result, bits, i));
+  for (unsigned i = 0; i < count; ++i) {
+    e.set_undefined(window == Window::global ? e.number(0) : e.fetch_mask(undefined, i));
+    e.write(elements[i], e.fetch(result, bits, i));
+  }
 }
 
 }  // namespace
@@ -220,6 +238,7 @@ void lower_cp_async(Emitter& e, const Step&) {
                                              e.splat(size.bits, 32))
                            : e.source(extra, 32);
     source_bytes = e.spill(bytes);
+    e.require_defined(e.undefined(), Use::operand, e.mask());
   }
   e.mark_line();
   e.call("octavo_cp_async", {e.warp(), e.mask(), e.spill(e.address(to)), e.number64(to.offset),

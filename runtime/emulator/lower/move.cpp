@@ -25,6 +25,7 @@ Value* pack(Emitter& e, const Operand& vector, unsigned bits) {
     Value* moved = ir.CreateShl(element, llvm::ConstantInt::get(e.lanes(bits), i * part));
     result = result == nullptr ? moved : ir.CreateOr(result, moved);
   }
+  e.set_undefined_of_pack(vector.elements);
   return result;
 }
 

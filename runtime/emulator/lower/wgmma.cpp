@@ -62,7 +62,33 @@ void read_immediates(Emitter& e, WgmmaCode& code) {
   if (next != operands.size()) reject(instruction, "has too many operands");
 }
 
-Value* descriptor(Emitter& e, std::size_t i) { return e.spill(e.source(i, 64)); }
+Value* descriptor(Emitter& e, std::size_t i) {
+  e.require_defined(e.undefined_lanes(e.instruction().operands[i]), Use::address, e.running());
+  return e.spill(e.source(i, 64));
+}
+
+// Of the registers of D: where their row of A is undefined, in registers, or what is added to.
+std::vector<Value*> undefined_accumulators(Emitter& e, bool halves, Value* accumulates) {
+  auto& ir = e.ir();
+  const auto& operands = e.instruction().operands;
+  Value* rows[2] = {e.number(0), e.number(0)};
+  if (operands[1].kind == Operand::Kind::vector) {
+    for (std::size_t i = 0; i < operands[1].elements.size(); ++i)
+      rows[i % 2] = e.either(rows[i % 2], e.undefined_lanes(operands[1].elements[i]));
+  }
+  for (Value*& row : rows) {  // four lanes hold it
+    if (llvm::isa<llvm::Constant>(row)) continue;
+    row = ir.CreateOr(row, ir.CreateLShr(row, 1));
+    row = ir.CreateOr(row, ir.CreateLShr(row, 2));
+    row = ir.CreateMul(ir.CreateAnd(row, 0x11111111), e.number(15));
+  }
+  std::vector<Value*> masks;
+  for (const Operand& part : operands[0].elements) {
+    Value* row = rows[(halves ? masks.size() : masks.size() / 2) % 2];
+    masks.push_back(e.either(row, e.both(e.undefined_lanes(part), accumulates)));
+  }
+  return masks;
+}
 
 }  // namespace
 
@@ -94,11 +120,17 @@ void lower_wgmma(Emitter& e, const Step& step) {
   }
   Value* b = descriptor(e, 2);
   Value* accumulates = e.ballot(e.source_predicate(operands[3]));
+  e.require_defined(e.undefined_lanes(operands[3]), Use::operand, e.running());
+  const auto undefined = undefined_accumulators(
+      e, code.shape.accumulator == tensor_core::Accumulator::f16, accumulates);
   e.mark_line();
   e.call("octavo_wgmma",
          {e.warp(), e.number(code.pack()), room, a, b, accumulates, e.fragment(step.fragments[0]),
           step.fragments.size() > 1 ? e.fragment(step.fragments[1]) : e.null()});
-  for (unsigned i = 0; i < registers; ++i) e.write(d.elements[i], e.fetch(room, 32, i));
+  for (unsigned i = 0; i < registers; ++i) {
+    e.set_undefined(undefined[i]);
+    e.write(d.elements[i], e.fetch(room, 32, i));
+  }
 }
 
 void lower_wgmma_fence(Emitter& e, const Step&) {

@@ -1,0 +1,143 @@
+// Which registers may be undefined, and what an undefined value came from.
+#include <fmt/core.h>
+
+#include <algorithm>
+
+#include "lower/compile.hpp"
+#include "lower/graph.hpp"
+
+namespace octavo::emulator::lower {
+namespace {
+
+using Set = std::vector<bool>;
+
+// Whether the instruction reads memory that may hold nothing: shared and local memory, and what
+// lies there for the parameters and results of calls.
+bool loads_undefined(const Graph& graph, const Step& step) {
+  const auto& instruction = step.instruction;
+  const std::string& opcode = instruction.opcode;
+  if (opcode != "ld" && opcode != "ldu" && opcode != "atom" && opcode != "ldmatrix") return false;
+  if (instruction.has("global") || instruction.has("const")) return false;
+  const auto address = std::find_if(
+      instruction.operands.begin(), instruction.operands.end(),
+      [](const ptx::Operand& operand) { return operand.kind == ptx::Operand::Kind::address; });
+  if (address == instruction.operands.end() || address->has_reg) return true;
+  const Place* place = graph.find_place(step.function, address->text);
+  return place == nullptr || place->kind != Place::Kind::parameter;
+}
+
+// A step's effect on the registers that may be undefined; `derived` also counts what is computed
+// from them or loaded, not only what was never written.
+void apply(const Graph& graph, const Step& step, bool derived, Set& undefined) {
+  bool any = derived && loads_undefined(graph, step);
+  if (derived) {
+    visit_registers(
+        step, [&](ptx::RegisterId reg) { any = any || undefined[reg]; }, [](ptx::RegisterId) {});
+  }
+  visit_registers(
+      step, [](ptx::RegisterId) {},
+      [&](ptx::RegisterId reg) {
+        undefined[reg] = any || (step.instruction.guarded && undefined[reg]);
+      });
+  if (step.instruction.opcode == "call" && !step.targets.empty()) {
+    undefined[graph.return_register[step.targets[1]]] = false;
+  }
+}
+
+// By block: the registers that may be undefined where it begins.
+std::vector<Set> undefined_at_entry(const Graph& graph, bool derived) {
+  std::vector<Set> in(graph.blocks.size(), Set(graph.registers.size()));
+  in[0].assign(graph.registers.size(), true);
+  std::vector<std::uint32_t> pending{0};
+  Set is_pending(graph.blocks.size()), reached(graph.blocks.size());
+  while (!pending.empty()) {
+    const std::uint32_t b = pending.back();
+    pending.pop_back();
+    is_pending[b] = false;
+    reached[b] = true;
+    const BasicBlock& block = graph.blocks[b];
+    Set state = in[b];
+    for (std::uint32_t s = block.first; s < block.last; ++s)
+      apply(graph, graph.steps[s], derived, state);
+    for (const std::uint32_t next : block.successors) {
+      bool changed = !reached[next];
+      for (std::size_t r = 0; r < state.size(); ++r) {
+        if (!state[r] || in[next][r] || !graph.blocks[next].live_in[r]) continue;
+        in[next][r] = true;
+        changed = true;
+      }
+      if (!changed || is_pending[next]) continue;
+      is_pending[next] = true;
+      pending.push_back(next);
+    }
+  }
+  return in;
+}
+
+}  // namespace
+
+void find_undefined(Graph& graph) {
+  const std::vector<Set> in = undefined_at_entry(graph, true);
+  graph.mask_slots.assign(graph.registers.size(), kNoSlot);
+  // Registers that share a slot share its mask's slot.
+  std::unordered_map<std::uint32_t, std::uint32_t> mask_of_slot;
+  for (std::size_t b = 0; b < graph.blocks.size(); ++b) {
+    BasicBlock& block = graph.blocks[b];
+    block.undefined_in = in[b];
+    for (std::size_t r = 0; r < in[b].size(); ++r) {
+      if (!in[b][r] || !block.live_in[r] || graph.mask_slots[r] != kNoSlot) continue;
+      const auto offset = graph.slot_bytes + 4 * static_cast<std::uint32_t>(mask_of_slot.size());
+      graph.mask_slots[r] = mask_of_slot.try_emplace(graph.slots[r], offset).first->second;
+    }
+  }
+  graph.slot_bytes += (4 * static_cast<std::uint32_t>(mask_of_slot.size()) + 63) / 64 * 64;
+}
+
+std::string undefined_origin(const ptx::Module& module, const ptx::Function& kernel, int line,
+                             const std::vector<int>& loads) {
+  Graph graph = build_graph(module, kernel);
+  assign_slots(graph);
+  const std::vector<Set> unwritten = undefined_at_entry(graph, false);
+  // The registers that the line's operands were computed from, and the lines that loaded them.
+  Set contributes(graph.registers.size());
+  Set loaded_at(graph.steps.size());
+  std::string never_written;
+  bool changed = true;
+  while (changed) {
+    changed = false;
+    for (std::size_t b = 0; b < graph.blocks.size(); ++b) {
+      Set state = unwritten[b];
+      for (std::uint32_t s = graph.blocks[b].first; s < graph.blocks[b].last; ++s) {
+        const Step& step = graph.steps[s];
+        bool counts = step.instruction.line == line;
+        visit_registers(
+            step, [](ptx::RegisterId) {},
+            [&](ptx::RegisterId reg) { counts = counts || contributes[reg]; });
+        if (counts) {
+          loaded_at[s] = loads_undefined(graph, step);
+          visit_registers(
+              step,
+              [&](ptx::RegisterId reg) {
+                changed = changed || !contributes[reg];
+                contributes[reg] = true;
+                if (state[reg] && never_written.empty()) never_written = graph.registers[reg].name;
+              },
+              [](ptx::RegisterId) {});
+        }
+        apply(graph, step, false, state);
+      }
+    }
+  }
+  for (auto load = loads.rbegin(); load != loads.rend(); ++load) {
+    for (std::size_t s = 0; s < graph.steps.size(); ++s) {
+      const ptx::Instruction& instruction = graph.steps[s].instruction;
+      if (!loaded_at[s] || instruction.line != *load) continue;
+      return fmt::format("line {} ({}) read it from memory where nothing was written", *load,
+                         spelling(instruction));
+    }
+  }
+  if (!never_written.empty()) return "register " + never_written + " was never written";
+  return "it comes from memory where nothing was written";
+}
+
+}  // namespace octavo::emulator::lower
