@@ -6,8 +6,7 @@
 //   benchmark_attention [SPEC.yaml] [--batch 1,8] [--context 16384,65536] [--append 1024,65536]
 //                       [--splits N] [--ceiling-mib N] [--device NAME] [--json FILE]
 //
-// On a GPU: CUDA graphs of many launches, each over memory that has left the L2 cache since it was
-// last used; the median of many replays. Inputs are random. An emulated device runs all once.
+// tools/timing.hpp says how it is timed. Inputs are random.
 #include <fmt/format.h>
 
 #include <CLI/CLI.hpp>
@@ -18,24 +17,14 @@
 #include <random>
 
 #include "runtime/attention.hpp"
-#include "runtime/driver.hpp"
-#include "runtime/graph.hpp"
 #include "tools/json_file.hpp"
-#include "tools/probe.hpp"
 #include "tools/terminal.hpp"
+#include "tools/timing.hpp"
 
 namespace octavo {
 namespace {
 
 using json = nlohmann::ordered_json;
-
-const char* const kMemoryText =
-#include "probes/memory.inc"
-    ;
-
-constexpr int kReplays = 15, kLaunchesInGraph = 20;
-constexpr unsigned kThreads = 512;
-constexpr double kUsableMemory = 0.9;
 
 struct Options {
   std::string spec = OCTAVO_SOURCE_DIR "/specs/llama-3.1-8b.yaml", device = "auto";
@@ -45,10 +34,9 @@ struct Options {
   int splits = 0, ceiling_mib = 2048;
 };
 
-// Random words that are small numbers in a format: powers of two where they are scales.
-struct Pattern {
-  unsigned keep, set;
-};
+using Pattern = Timing::Pattern;
+
+// Small numbers in each format; powers of two for scales.
 constexpr Pattern kFp8Pattern = {0xBFBFBFBF, 0}, kBf16Pattern = {0x83FF83FF, 0x3C003C00},
                   kFp16Pattern = {0xBBFFBBFF, 0x30003000}, kScalePattern = {0x03800000, 0x3C000000};
 
@@ -64,12 +52,7 @@ std::size_t aligned(std::size_t bytes) { return (bytes + 255) / 256 * 256; }
 class Bench {
  public:
   explicit Bench(const Options& options)
-      : options_(options),
-        device_(Device::open(options.device)),
-        stream_(device_),
-        read_(device_, kMemoryText, "read_all"),
-        fill_(device_, kMemoryText, "fill_random"),
-        sink_(device_, sizeof(unsigned)) {}
+      : options_(options), device_(Device::open(options.device)), timing_(device_) {}
 
   void run() {
     Spec spec = read_specs(options_.spec).front();
@@ -94,90 +77,18 @@ class Bench {
   }
 
  private:
-  // Sets of buffers to take in turn, so that each has left the L2 cache when it comes again.
-  std::size_t copies_for(std::size_t bytes) const {
-    if (device_.emulated()) return 1;
-    int l2 = 0;
-    device_.driver().check(
-        device_.driver().cuDeviceGetAttribute(&l2, CU_DEVICE_ATTRIBUTE_L2_CACHE_SIZE, 0),
-        "asking for the L2 cache's size");
-    return std::max<std::size_t>(1, (4 * static_cast<std::size_t>(l2) + bytes - 1) / bytes);
-  }
-
-  bool fits(std::size_t bytes) const {
-    std::size_t free = 0, total = 0;
-    device_.make_current();
-    device_.driver().check(device_.driver().cuMemGetInfo(&free, &total), "cuMemGetInfo");
-    return static_cast<double>(bytes) < kUsableMemory * static_cast<double>(free);
-  }
-
-  void fill(CUdeviceptr to, std::size_t bytes, Pattern pattern) {
-    if (bytes < 4) return;
-    const auto blocks = static_cast<unsigned>(4 * device_.multiprocessors());
-    fill_.launch(blocks, kThreads, stream_.handle(), to, static_cast<unsigned long long>(bytes / 4),
-                 ++seed_, pattern.keep, pattern.set);
-  }
-
-  // Milliseconds of one of the launches 0, 1, ... that `launch` enqueues.
-  double time(std::size_t copies, std::size_t bytes,
-              const std::function<void(std::size_t)>& launch) {
-    const std::size_t few = bytes > 1u << 30 ? 4 : kLaunchesInGraph;
-    const std::size_t count =
-        device_.emulated() ? 1 : copies * std::max<std::size_t>(1, few / copies);
-    const Graph graph(device_, stream_, [&] {
-      for (std::size_t i = 0; i < count; ++i) launch(i % copies);
-    });
-    std::vector<double> times;
-    const int replays = device_.emulated() ? 1 : kReplays;
-    for (int i = device_.emulated() ? 0 : -2; i < replays; ++i) {  // two to warm up
-      Event start(device_), end(device_);
-      start.record(stream_.handle());
-      graph.launch();
-      end.record(stream_.handle());
-      const double milliseconds = end.milliseconds_since(start);
-      if (i >= 0) times.push_back(milliseconds / static_cast<double>(count));
-    }
-    std::ranges::sort(times);
-    return times[times.size() / 2];
-  }
-
-  // Of the best of a few geometries.
-  double time_read(CUdeviceptr from, std::size_t bytes, std::size_t copies) {
-    double best = 0;
-    for (const int blocks_each : {1, 2, 4}) {
-      const auto blocks = static_cast<unsigned>(blocks_each * device_.multiprocessors());
-      const double milliseconds = time(copies, bytes, [&](std::size_t copy) {
-        read_.launch(blocks, kThreads, stream_.handle(), from + copy * (bytes / 16 * 16),
-                     static_cast<unsigned long long>(bytes / 16), sink_.address());
-      });
-      best = best == 0 ? milliseconds : std::min(best, milliseconds);
-    }
-    return best;
-  }
-
-  // Of a copy that reads and writes `bytes` in total.
-  double time_copy(CUdeviceptr memory, std::size_t bytes, std::size_t copies) {
-    const std::size_t half = bytes / 2;
-    return time(copies, bytes, [&](std::size_t copy) {
-      const CUdeviceptr to = memory + copy * bytes;
-      device_.driver().check(
-          device_.driver().cuMemcpyDtoDAsync(to, to + half, half, stream_.handle()),
-          "copying on the device");
-    });
-  }
-
   void measure_ceilings() {
     const std::size_t bytes = static_cast<std::size_t>(options_.ceiling_mib) << 20;
     const Buffer memory(device_, bytes);
-    fill(memory.address(), bytes, {~0u, 0});
+    timing_.fill(memory.address(), bytes, {~0u, 0});
     const auto row = [&](const char* what, double milliseconds) {
       add({{"kernel", what},
            {"bytes", bytes},
            {"us", 1e3 * milliseconds},
            {"gb_per_s", static_cast<double>(bytes) / milliseconds / 1e6}});
     };
-    row("copy", time_copy(memory.address(), bytes, 1));
-    row("read", time_read(memory.address(), bytes, 1));
+    row("copy", timing_.time_copy(memory.address(), bytes, 1));
+    row("read", timing_.time_read(memory.address(), bytes, 1));
   }
 
   // The pages of a cache in a shuffled order, as a server's are after a while; each copy has its
@@ -222,8 +133,8 @@ class Bench {
     cache.v = cache.k + bytes.k;
     cache.k_scale = cache.v + bytes.v;
     cache.v_scale = cache.k_scale + bytes.scales;
-    fill(cache.k, bytes.k + bytes.v, pattern_of(spec.kv_cache.format));
-    fill(cache.k_scale, 2 * bytes.scales, kScalePattern);
+    timing_.fill(cache.k, bytes.k + bytes.v, pattern_of(spec.kv_cache.format));
+    timing_.fill(cache.k_scale, 2 * bytes.scales, kScalePattern);
     return cache;
   }
 
@@ -235,9 +146,9 @@ class Bench {
     const int pages_each = (context + spec.kv_cache.page_size - 1) / spec.kv_cache.page_size;
     const std::size_t pages = static_cast<std::size_t>(batch) * pages_each;
     const std::size_t bytes = CacheBytes(spec, pages).all();
-    const std::size_t copies = copies_for(bytes);
+    const std::size_t copies = timing_.copies_for(bytes);
     const CacheBytes all(spec, copies * pages);
-    if (!fits(all.all())) return std::nullopt;
+    if (!timing_.fits(all.all())) return std::nullopt;
 
     const Buffer memory(device_, all.all()), tables = make_page_tables(copies, pages);
     KvCache cache = make_cache(spec, all, memory.address());
@@ -246,10 +157,10 @@ class Bench {
     std::iota(starts.begin(), starts.end(), 0);
     const Buffer token_start = upload(starts), kv_length = upload(std::vector<int>(batch, context));
     const Buffer q(device_, 4ull * batch * shape.query_heads * shape.head_dim.qk);
-    fill(q.address(), q.bytes(), pattern_of(spec.input));
+    timing_.fill(q.address(), q.bytes(), pattern_of(spec.input));
     const Buffer output(device_, 4ull * batch * shape.query_heads * shape.head_dim.v);
     const Buffer sinks(device_, 4ull * shape.query_heads);
-    fill(sinks.address(), sinks.bytes(), pattern_of(DataType::fp32));
+    timing_.fill(sinks.address(), sinks.bytes(), pattern_of(DataType::fp32));
 
     DecodeArguments arguments{};
     arguments.batch = {.token_start = token_start.address(),
@@ -266,12 +177,12 @@ class Bench {
     Buffer workspace(device_,
                      std::max<std::size_t>(attention.workspace_bytes(arguments.batch, size), 256));
     workspace.fill(0);
-    const double milliseconds = time(copies, bytes, [&](std::size_t copy) {
+    const double milliseconds = timing_.time(copies, bytes, [&](std::size_t copy) {
       arguments.cache = cache;
       arguments.cache.page_table = tables.address() + copy * pages * sizeof(int);
-      attention.decode(arguments, size, workspace.address(), stream_.handle());
+      attention.decode(arguments, size, workspace.address(), timing_.stream());
     });
-    const double read = time_read(memory.address(), bytes, copies);
+    const double read = timing_.time_read(memory.address(), bytes, copies);
     json row = {{"kernel", "decode"},
                 {"spec", spec.name},
                 {"cache", name_of(spec.kv_cache.format)},
@@ -310,17 +221,17 @@ class Bench {
     const std::size_t rope_bytes = rotates ? 4ull * tokens * shape.rope.dims : 0;
     const std::size_t inputs = 2 * q_bytes + k_bytes + v_bytes;
     const std::size_t bytes = inputs + rope_bytes + CacheBytes(spec, pages).all();
-    const std::size_t copies = copies_for(bytes);
+    const std::size_t copies = timing_.copies_for(bytes);
     const CacheBytes all(spec, copies * pages);
-    if (!fits(copies * bytes)) return;
+    if (!timing_.fits(copies * bytes)) return;
 
     const Buffer cache_memory(device_, all.all()), tables = make_page_tables(copies, pages);
     const Buffer memory(device_, copies * inputs),
         rope(device_, std::max<std::size_t>(rope_bytes, 4));
     KvCache cache = make_cache(spec, all, cache_memory.address());
     cache.page_table_stride = static_cast<int>(pages);
-    fill(memory.address(), memory.bytes(), pattern_of(spec.input));
-    fill(rope.address(), rope_bytes, pattern_of(DataType::fp32));
+    timing_.fill(memory.address(), memory.bytes(), pattern_of(spec.input));
+    timing_.fill(rope.address(), rope_bytes, pattern_of(DataType::fp32));
     const Buffer token_start = upload({0, tokens}), kv_length = upload({tokens});
     AppendArguments arguments{};
     arguments.batch = {.token_start = token_start.address(),
@@ -331,18 +242,18 @@ class Bench {
     arguments.q_stride = static_cast<long long>(shape.query_heads) * shape.head_dim.qk;
     arguments.k_stride = static_cast<long long>(shape.kv_heads) * shape.head_dim.qk;
     arguments.v_stride = static_cast<long long>(shape.kv_heads) * shape.head_dim.v;
-    const double milliseconds = time(copies, bytes, [&](std::size_t copy) {
+    const double milliseconds = timing_.time(copies, bytes, [&](std::size_t copy) {
       arguments.cache = cache;
       arguments.cache.page_table = tables.address() + copy * pages * sizeof(int);
       arguments.k = memory.address() + copy * inputs;
       arguments.v = arguments.k + k_bytes;
       arguments.q = rotates ? arguments.v + v_bytes : 0;
       arguments.q_rotated = rotates ? arguments.q + q_bytes : 0;
-      attention.append(arguments, stream_.handle());
+      attention.append(arguments, timing_.stream());
     });
     const Buffer other(device_, copies * bytes);
-    fill(other.address(), other.bytes(), {~0u, 0});
-    const double copy = time_copy(other.address(), bytes / 2 * 2, copies);
+    timing_.fill(other.address(), other.bytes(), {~0u, 0});
+    const double copy = timing_.time_copy(other.address(), bytes / 2 * 2, copies);
     add({{"kernel", "append"},
          {"spec", spec.name},
          {"cache", name_of(spec.kv_cache.format)},
@@ -387,10 +298,7 @@ class Bench {
 
   Options options_;
   Device device_;
-  Stream stream_;
-  Probe read_, fill_;
-  Buffer sink_;
-  unsigned seed_ = 0;
+  Timing timing_;
   json rows_ = json::array();
 };
 

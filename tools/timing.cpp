@@ -1,0 +1,96 @@
+#include "tools/timing.hpp"
+
+#include <algorithm>
+#include <vector>
+
+#include "runtime/driver.hpp"
+#include "runtime/graph.hpp"
+
+namespace octavo {
+namespace {
+
+const char* const kMemoryText =
+#include "probes/memory.inc"
+    ;
+
+constexpr int kReplays = 15, kLaunchesInGraph = 20;
+constexpr unsigned kThreads = 512;
+constexpr double kUsableMemory = 0.9;
+
+}  // namespace
+
+Timing::Timing(const Device& device)
+    : device_(device),
+      stream_(device),
+      read_(device, kMemoryText, "read_all"),
+      fill_(device, kMemoryText, "fill_random"),
+      sink_(device, sizeof(unsigned)) {}
+
+std::size_t Timing::copies_for(std::size_t bytes) const {
+  if (device_.emulated()) return 1;
+  int l2 = 0;
+  device_.driver().check(
+      device_.driver().cuDeviceGetAttribute(&l2, CU_DEVICE_ATTRIBUTE_L2_CACHE_SIZE, 0),
+      "asking for the L2 cache's size");
+  return std::max<std::size_t>(1, (4 * static_cast<std::size_t>(l2) + bytes - 1) / bytes);
+}
+
+bool Timing::fits(std::size_t bytes) const {
+  std::size_t free = 0, total = 0;
+  device_.make_current();
+  device_.driver().check(device_.driver().cuMemGetInfo(&free, &total), "cuMemGetInfo");
+  return static_cast<double>(bytes) < kUsableMemory * static_cast<double>(free);
+}
+
+void Timing::fill(CUdeviceptr to, std::size_t bytes, Pattern pattern) {
+  if (bytes < 4) return;
+  const auto blocks = static_cast<unsigned>(4 * device_.multiprocessors());
+  fill_.launch(blocks, kThreads, stream(), to, static_cast<unsigned long long>(bytes / 4), ++seed_,
+               pattern.keep, pattern.set);
+}
+
+double Timing::time(std::size_t copies, std::size_t bytes,
+                    const std::function<void(std::size_t)>& launch) const {
+  const std::size_t few = bytes > 1u << 30 ? 4 : kLaunchesInGraph;
+  const std::size_t count =
+      device_.emulated() ? 1 : copies * std::max<std::size_t>(1, few / copies);
+  const Graph graph(device_, stream_, [&] {
+    for (std::size_t i = 0; i < count; ++i) launch(i % copies);
+  });
+  std::vector<double> times;
+  const int replays = device_.emulated() ? 1 : kReplays;
+  for (int i = device_.emulated() ? 0 : -2; i < replays; ++i) {  // two to warm up
+    Event start(device_), end(device_);
+    start.record(stream());
+    graph.launch();
+    end.record(stream());
+    const double milliseconds = end.milliseconds_since(start);
+    if (i >= 0) times.push_back(milliseconds / static_cast<double>(count));
+  }
+  std::ranges::sort(times);
+  return times[times.size() / 2];
+}
+
+double Timing::time_read(CUdeviceptr from, std::size_t bytes, std::size_t copies) const {
+  double best = 0;
+  for (const int blocks_each : {1, 2, 4}) {
+    const auto blocks = static_cast<unsigned>(blocks_each * device_.multiprocessors());
+    const double milliseconds = time(copies, bytes, [&](std::size_t copy) {
+      read_.launch(blocks, kThreads, stream(), from + copy * (bytes / 16 * 16),
+                   static_cast<unsigned long long>(bytes / 16), sink_.address());
+    });
+    best = best == 0 ? milliseconds : std::min(best, milliseconds);
+  }
+  return best;
+}
+
+double Timing::time_copy(CUdeviceptr memory, std::size_t bytes, std::size_t copies) const {
+  const std::size_t half = bytes / 2;
+  return time(copies, bytes, [&](std::size_t copy) {
+    const CUdeviceptr to = memory + copy * bytes;
+    device_.driver().check(device_.driver().cuMemcpyDtoDAsync(to, to + half, half, stream()),
+                           "copying on the device");
+  });
+}
+
+}  // namespace octavo

@@ -1,0 +1,54 @@
+// Times of launches on a device whose memory is what limits them, and the ceilings beside them.
+//
+// On a GPU: CUDA graphs of many launches, each over memory that has left the L2 cache since it was
+// last used; the median of many replays. An emulated device's clock is the host's: one launch,
+// once.
+#pragma once
+
+#include <cstddef>
+#include <functional>
+
+#include "runtime/device.hpp"
+#include "tools/probe.hpp"
+
+namespace octavo {
+
+class Timing {
+ public:
+  explicit Timing(const Device& device);
+
+  const Device& device() const { return device_; }
+  CUstream stream() const { return stream_.handle(); }
+
+  // Sets of `bytes` to take in turn, so that each has left the L2 cache when it comes again.
+  std::size_t copies_for(std::size_t bytes) const;
+
+  // Whether the device has so much memory left.
+  bool fits(std::size_t bytes) const;
+
+  // Random words, of which the bits of `keep` are left and those of `set` are added.
+  struct Pattern {
+    unsigned keep, set;
+  };
+  void fill(CUdeviceptr to, std::size_t bytes, Pattern pattern);
+
+  // Milliseconds of one launch. `launch` enqueues one on stream(), over the set that it is given;
+  // `bytes`: what it moves.
+  double time(std::size_t copies, std::size_t bytes,
+              const std::function<void(std::size_t)>& launch) const;
+
+  // Of a kernel that reads `bytes` and does nothing else, in the best of a few geometries.
+  double time_read(CUdeviceptr from, std::size_t bytes, std::size_t copies) const;
+
+  // Of the driver's copy, of half of `bytes`: it reads and writes as many in total.
+  double time_copy(CUdeviceptr memory, std::size_t bytes, std::size_t copies) const;
+
+ private:
+  Device device_;
+  Stream stream_;
+  Probe read_, fill_;
+  Buffer sink_;
+  unsigned seed_ = 0;
+};
+
+}  // namespace octavo
