@@ -8,6 +8,7 @@
 
 #include "fakes.hpp"
 #include "runtime/driver.hpp"
+#include "runtime/graph.hpp"
 #include "support.hpp"
 
 using namespace octavo;
@@ -166,6 +167,36 @@ TEST_CASE("streams and events are destroyed once, their errors reported") {
   }
   CHECK(fakes.gpu->calls["cuStreamDestroy"] == 1);
   CHECK(fakes.gpu->calls["cuEventDestroy"] == 2);
+}
+
+TEST_CASE("a graph is recorded once and destroyed once; a failed recording is ended") {
+  const Fakes fakes;
+  const Device device = Device::open("cuda");
+  const Stream stream(device);
+  int works = 0;
+  {
+    const Graph graph(device, stream, [&] { ++works; }), copy = graph;
+    graph.launch();
+    copy.launch();
+  }
+  CHECK(works == 1);
+  CHECK(fakes.gpu->calls["cuGraphLaunch"] == 2);
+  CHECK(fakes.gpu->calls["cuGraphDestroy"] == 1);
+  CHECK(fakes.gpu->calls["cuGraphExecDestroy"] == 1);
+  CHECK_THROWS_AS(Graph(device, stream, [] { throw UsageError("wrong"); }), UsageError);
+  CHECK(fakes.gpu->calls["cuStreamEndCapture"] == 2);
+}
+
+TEST_CASE("where the driver has no graphs, each launch does the work") {
+  const Fakes fakes;
+  const Device device = Device::open("emulator");
+  const Stream stream(device);
+  int works = 0;
+  const Graph graph(device, stream, [&] { ++works; });
+  CHECK(works == 0);
+  graph.launch();
+  graph.launch();
+  CHECK(works == 2);
 }
 
 TEST_CASE("the device is released after the last thing that lives on it, in any thread") {

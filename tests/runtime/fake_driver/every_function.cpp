@@ -1,5 +1,8 @@
 // Every function of the Driver API, weak: it counts the call and returns what the test wants.
 #include "fake_driver.hpp"
+#include "runtime/driver.hpp"
+
+using namespace octavo;
 
 extern "C" octavo::test::FakeDriver* octavo_fake_driver();
 
@@ -8,3 +11,6 @@ extern "C" octavo::test::FakeDriver* octavo_fake_driver();
     return octavo_fake_driver()->called(#name);                                        \
   }
 OCTAVO_CUDA_FUNCTIONS(OCTAVO_DEFINE)
+#ifndef OCTAVO_FAKE_EMULATOR
+OCTAVO_GRAPH_FUNCTIONS(OCTAVO_DEFINE)
+#endif
