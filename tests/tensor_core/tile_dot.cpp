@@ -46,7 +46,7 @@ void compare(Instruction instruction, int device, Element a, Element b, Accumula
         if (k == 4)
           for (auto& row : fast.a) std::fill(row + 4, row + 8, 0u);
         Tile slow = fast;
-        tile_dot(*model, accumulator, a, b, k, fast);
+        tile_dot(*model, accumulator, a, decode_rows(*model, a, k, fast), b, k, fast);
         scalar_tile_dot(*model, accumulator, a, b, k, slow);
         CAPTURE(static_cast<int>(inputs));
         CAPTURE(k);

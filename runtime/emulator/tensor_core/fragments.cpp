@@ -44,31 +44,45 @@ OCTAVO_INLINE const std::byte* row_of(const std::uint32_t* registers, int block,
   return reinterpret_cast<const std::byte*>(registers + block * kLanes) + row * kRowBytes;
 }
 
+constexpr int kWordBytes = 4;
+
 template <class T>
-OCTAVO_INLINE void load_narrow(const std::uint32_t* a, const std::uint32_t* b, int k, Tile* tile) {
+OCTAVO_INLINE void load_narrow_rows(const std::uint32_t* a, int k, Tile* tile) {
+  constexpr int kWidth = kRowBytes / sizeof(T), kStep = 8 * sizeof(T);
+  for (int block = 0; block * kWidth < k; ++block)
+    for (int step = 0; step < kRowBytes; step += kStep)
+      for (int row = 0; row < kTileRows; ++row) {
+        const std::byte* from = row_of(a, 2 * block + row / kBlockRows, row % kBlockRows) + step;
+        store(&tile->a[row][block * kWidth + step / static_cast<int>(sizeof(T))], widen<T>(from));
+      }
+}
+
+template <class T>
+OCTAVO_INLINE void load_narrow_columns(const std::uint32_t* b, int k, Tile* tile) {
   constexpr int kWidth = kRowBytes / sizeof(T), kStep = 8 * sizeof(T);
   for (int block = 0; block * kWidth < k; ++block)
     for (int step = 0; step < kRowBytes; step += kStep) {
-      const int first = block * kWidth + step / static_cast<int>(sizeof(T));
       Ints8 columns[8];
-      for (int row = 0; row < kBlockRows; ++row) {
-        store(&tile->a[row][first], widen<T>(row_of(a, 2 * block, row) + step));
-        store(&tile->a[row + kBlockRows][first], widen<T>(row_of(a, 2 * block + 1, row) + step));
+      for (int row = 0; row < kBlockRows; ++row)
         columns[row] = widen<T>(row_of(b, block, row) + step);
-      }
       transpose(columns);
+      const int first = block * kWidth + step / static_cast<int>(sizeof(T));
       for (int i = 0; i < 8; ++i) store(tile->b[first + i], columns[i]);
     }
 }
 
-void load_words(const std::uint32_t* a, const std::uint32_t* b, int k, Tile& tile) {
-  for (int first = 0; first < k; first += 4)
-    for (int row = 0; row < kBlockRows; ++row) {
-      const std::uint32_t* upper = a + first / 2 * kLanes + row * 4;
-      std::memcpy(&tile.a[row][first], upper, kRowBytes);
-      std::memcpy(&tile.a[row + kBlockRows][first], upper + kLanes, kRowBytes);
-      for (int i = 0; i < 4; ++i) tile.b[first + i][row] = b[first / 4 * kLanes + row * 4 + i];
-    }
+void load_word_rows(const std::uint32_t* a, int k, Tile& tile) {
+  for (int block = 0; block * kWordBytes < k; ++block)
+    for (int row = 0; row < kTileRows; ++row)
+      std::memcpy(&tile.a[row][block * kWordBytes],
+                  row_of(a, 2 * block + row / kBlockRows, row % kBlockRows), kRowBytes);
+}
+
+void load_word_columns(const std::uint32_t* b, int k, Tile& tile) {
+  for (int i = 0; i < k; ++i)
+    for (int row = 0; row < kBlockRows; ++row)
+      std::memcpy(&tile.b[i][row], row_of(b, i / kWordBytes, row) + i % kWordBytes * kWordBytes,
+                  kWordBytes);
 }
 
 // 32-bit accumulators: registers 0 and 1 are columns 2t and 2t + 1 of row g, 2 and 3 of row g + 8,
@@ -92,15 +106,25 @@ OCTAVO_INLINE void store_accumulator_words(std::uint32_t* d, const Tile* tile) {
 
 }  // namespace
 
-void load_operands(const std::uint32_t* a, const std::uint32_t* b, Element element, int k,
-                   Tile& tile) {
+void load_rows(const std::uint32_t* a, Element element, int k, Tile& tile) {
   switch (bytes_of(element)) {
     case 1:
-      return vectorised<load_narrow<std::uint8_t>>(a, b, k, &tile);
+      return vectorised<load_narrow_rows<std::uint8_t>>(a, k, &tile);
     case 2:
-      return vectorised<load_narrow<std::uint16_t>>(a, b, k, &tile);
+      return vectorised<load_narrow_rows<std::uint16_t>>(a, k, &tile);
     default:
-      return load_words(a, b, k, tile);
+      return load_word_rows(a, k, tile);
+  }
+}
+
+void load_columns(const std::uint32_t* b, Element element, int k, Tile& tile) {
+  switch (bytes_of(element)) {
+    case 1:
+      return vectorised<load_narrow_columns<std::uint8_t>>(b, k, &tile);
+    case 2:
+      return vectorised<load_narrow_columns<std::uint16_t>>(b, k, &tile);
+    default:
+      return load_word_columns(b, k, tile);
   }
 }
 

@@ -29,14 +29,16 @@ void multiply(std::uint32_t* d, const std::uint32_t* a, const std::uint32_t* b,
               const std::uint32_t* c) {
   Tile tile;
   if constexpr (kShape.k < 8) std::memset(tile.a, 0, sizeof tile.a);
-  load_operands(a, b, kShape.a, kShape.k, tile);
+  load_rows(a, kShape.a, kShape.k, tile);
+  load_columns(b, kShape.b, kShape.k, tile);
   load_accumulator(c, kShape.accumulator, tile);
   if constexpr (is_integer(kShape.a)) {
     integer_tile_dot(kShape.a, kShape.b, kShape.k, false, tile);
   } else {
     static const DotModel& model =
         *find_dot_model(Instruction::mma_sync, kShape.compute_capability, kShape.a, kShape.b);
-    tile_dot(model, kShape.accumulator, kShape.a, kShape.b, kShape.k, tile);
+    const TileRows rows = decode_rows(model, kShape.a, kShape.k, tile);
+    tile_dot(model, kShape.accumulator, kShape.a, rows, kShape.b, kShape.k, tile);
   }
   store_accumulator(d, kShape.accumulator, tile);
 }

@@ -49,11 +49,6 @@ OCTAVO_INLINE Numbers8 decode(const Format& format, int fraction_bits, bool norm
   return {(significand ^ negative) - negative, exponent, special};
 }
 
-struct alignas(32) Operands {
-  int a_significand[kTileRows][kTileMaxK], a_exponent[kTileRows][kTileMaxK];
-  int b_significand[kTileMaxK][kTileColumns], b_exponent[kTileMaxK][kTileColumns];
-};
-
 // The first two of every four, then the others.
 OCTAVO_INLINE Ints8 halves_of_fours(Ints8 x) {
   return __builtin_shufflevector(x, x, 0, 1, 4, 5, 2, 3, 6, 7);
@@ -64,38 +59,70 @@ constexpr int unpacked_place(int k, int count) {
   return (k & 2 ? count / 2 : 0) + k / 4 * 2 + (k & 1);
 }
 
-// False if there is a NaN or an infinity among the operands.
-OCTAVO_INLINE bool decode_operands(const DotModel& model, Element a, Element b, int k,
-                                   const Tile& tile, Operands& operands) {
-  const int a_bits = model.fraction_bits / 2, b_bits = model.fraction_bits - a_bits;
-  const Format a_format = format_of(a), b_format = format_of(b);
+// Formats whose products are all exact and normal in fp32: they are multiplied there, and truncated
+// as they become integers. Others are multiplied as significands and shifted.
+constexpr bool multiplies_in_fp32(Element element) {
+  return element != Element::bf16 && element != Element::tf32;
+}
+
+// Of the operand with so many of the product's fraction bits: the numbers in fp32, or their
+// significands with their signs.
+OCTAVO_INLINE Numbers8 decode(const DotModel& model, Element element, int fraction_bits,
+                              Ints8 bits) {
   // e4m3's subnormals are normal numbers in fp16; e5m2's are not.
-  const bool a_normalise = model.unpacked_fp8 && a == Element::e4m3;
-  const bool b_normalise = model.unpacked_fp8 && b == Element::e4m3;
+  const bool normalise = model.unpacked_fp8 && element == Element::e4m3;
+  Numbers8 numbers = decode(format_of(element), fraction_bits, normalise, bits);
+  if (!multiplies_in_fp32(element)) return numbers;
+  const Ints8 unit = max(numbers.exponent - fraction_bits, splat(-126));
+  const auto value =
+      __builtin_convertvector(numbers.significand, Floats8) * bits_of<Floats8>((unit + 127) << 23);
+  numbers.significand = bits_of<Ints8>(value);
+  return numbers;
+}
+
+constexpr int a_fraction_bits(const DotModel& model) { return model.fraction_bits / 2; }
+constexpr int b_fraction_bits(const DotModel& model) {
+  return model.fraction_bits - a_fraction_bits(model);
+}
+
+OCTAVO_INLINE void decode_a(const DotModel* model, Element a, int k, const Tile* tile,
+                            TileRows* rows) {
   Ints8 special{};
   for (int row = 0; row < kTileRows; ++row)
     for (int i = 0; i < k; i += 8) {
-      Numbers8 numbers = decode(a_format, a_bits, a_normalise, load<Ints8>(&tile.a[row][i]));
+      const Numbers8 numbers =
+          decode(*model, a, a_fraction_bits(*model), load<Ints8>(&tile->a[row][i]));
       special |= numbers.special;
-      if (model.unpacked_fp8) {
+      if (model->unpacked_fp8) {
         const Ints8 significand = halves_of_fours(numbers.significand);
         const Ints8 exponent = halves_of_fours(numbers.exponent);
         const int first = i / 2, second = k / 2 + i / 2;
-        store(&operands.a_significand[row][first], low_half(significand));
-        store(&operands.a_significand[row][second], high_half(significand));
-        store(&operands.a_exponent[row][first], low_half(exponent));
-        store(&operands.a_exponent[row][second], high_half(exponent));
+        store(&rows->significand[row][first], low_half(significand));
+        store(&rows->significand[row][second], high_half(significand));
+        store(&rows->exponent[row][first], low_half(exponent));
+        store(&rows->exponent[row][second], high_half(exponent));
       } else {
-        store(&operands.a_significand[row][i], numbers.significand);
-        store(&operands.a_exponent[row][i], numbers.exponent);
+        store(&rows->significand[row][i], numbers.significand);
+        store(&rows->exponent[row][i], numbers.exponent);
       }
     }
+  rows->finite = !any(special);
+}
+
+struct alignas(32) Columns {
+  int significand[kTileMaxK][kTileColumns], exponent[kTileMaxK][kTileColumns];
+};
+
+// False if there is a NaN or an infinity among them.
+OCTAVO_INLINE bool decode_b(const DotModel& model, Element b, int k, const Tile& tile,
+                            Columns& columns) {
+  Ints8 special{};
   for (int i = 0; i < k; ++i) {
-    const Numbers8 numbers = decode(b_format, b_bits, b_normalise, load<Ints8>(tile.b[i]));
+    const Numbers8 numbers = decode(model, b, b_fraction_bits(model), load<Ints8>(tile.b[i]));
     special |= numbers.special;
     const int place = model.unpacked_fp8 ? unpacked_place(i, k) : i;
-    store(operands.b_significand[place], numbers.significand);
-    store(operands.b_exponent[place], numbers.exponent);
+    store(columns.significand[place], numbers.significand);
+    store(columns.exponent[place], numbers.exponent);
   }
   return !any(special);
 }
@@ -183,26 +210,39 @@ OCTAVO_INLINE Ints8 keep_special(Accumulator accumulator, Ints8 c, Ints8 d) {
   return choose(magnitude > infinity, splat(nan), d);
 }
 
+// The products of one row's element k, truncated, in units of 2^(scale - fraction_bits).
+template <bool kInFp32>
+OCTAVO_INLINE Ints8 terms_of(const TileRows& rows, int row, const Columns& columns, int k,
+                             Ints8 scale, Floats8 inverse_unit) {
+  if constexpr (kInFp32) {
+    const Floats8 a = bits_of<Floats8>(splat(rows.significand[row][k]));
+    // A scaled product that underflows is far below one.
+    return __builtin_convertvector(load<Floats8>(columns.significand[k]) * a * inverse_unit, Ints8);
+  }
+  const Ints8 product = load<Ints8>(columns.significand[k]) * splat(rows.significand[row][k]);
+  return truncated(product,
+                   scale - splat(rows.exponent[row][k]) - load<Ints8>(columns.exponent[k]));
+}
+
 // One row of the tile over the elements k from begin to end, which are one block of the model's.
-OCTAVO_INLINE Ints8 row_block(const DotModel& model, Accumulator accumulator,
-                              const Operands& operands, int row, int begin, int end, Ints8 c_bits) {
-  const int* a_exponent = operands.a_exponent[row];
-  const int* a_significand = operands.a_significand[row];
+template <bool kInFp32>
+OCTAVO_INLINE Ints8 row_block(const DotModel& model, Accumulator accumulator, const TileRows& rows,
+                              int row, const Columns& columns, int begin, int end, Ints8 c_bits) {
   const Numbers8 c =
       decode(accumulator == Accumulator::f16 ? kF16 : kF32, model.fraction_bits, false, c_bits);
   Ints8 scale = max(c.exponent, splat(model.lowest_exponent));
   for (int k = begin; k < end; ++k)
-    scale = max(scale, load<Ints8>(operands.b_exponent[k]) + a_exponent[k]);
+    scale = max(scale, load<Ints8>(columns.exponent[k]) + splat(rows.exponent[row][k]));
+  // Where this is out of fp32's range, all products are zeros.
+  const Ints8 inverse_exponent = min(model.fraction_bits - scale, splat(127));
+  const auto inverse_unit = bits_of<Floats8>((inverse_exponent + 127) << 23);
 
   Sum8 sum;
   sum.add(truncated(c.significand, scale - c.exponent));
   for (int first = begin; first < end; first += kTermsOfSum) {
     Ints8 terms{};
-    for (int k = first; k < std::min(first + kTermsOfSum, end); ++k) {
-      const Ints8 product = load<Ints8>(operands.b_significand[k]) * a_significand[k];
-      const Ints8 shift = scale - a_exponent[k] - load<Ints8>(operands.b_exponent[k]);
-      terms += truncated(product, shift);
-    }
+    for (int k = first; k < std::min(first + kTermsOfSum, end); ++k)
+      terms += terms_of<kInFp32>(rows, row, columns, k, scale, inverse_unit);
     sum.add(terms);
   }
   const Ints8 d = encode(model.rounding(accumulator), sum, scale - model.fraction_bits);
@@ -220,11 +260,13 @@ OCTAVO_INLINE void add_rows(Accumulator accumulator, Ints8 c, std::uint32_t* d) 
     d[column] = rounded_sum(accumulator, static_cast<std::uint32_t>(c[column]), d[column]);
 }
 
-// False, with the tile as it was, if there is a NaN or an infinity among the operands.
-OCTAVO_INLINE void finite_tile_dot(const DotModel* model, Accumulator accumulator, Element a,
-                                   Element b, int k, Tile* tile, bool* finite) {
-  Operands operands;
-  *finite = decode_operands(*model, a, b, k, *tile, operands);
+// False, with the tile as it was, if there is a NaN or an infinity among the columns.
+template <bool kInFp32>
+OCTAVO_INLINE void finite_tile_dot(const DotModel* model, Accumulator accumulator,
+                                   const TileRows* rows, Element b, int k, Tile* tile,
+                                   bool* finite) {
+  Columns columns;
+  *finite = decode_b(*model, b, k, *tile, columns);
   if (!*finite) return;
   // The halves of unpacked fp8 are blocks of their own, of half of k at most.
   const int length = model->unpacked_fp8 ? std::min(model->length, k / 2) : model->length;
@@ -232,7 +274,8 @@ OCTAVO_INLINE void finite_tile_dot(const DotModel* model, Accumulator accumulato
     const Ints8 c = load<Ints8>(tile->c[row]);
     Ints8 d = model->unpacked_fp8 ? Ints8{} : c;
     for (int begin = 0; begin < k; begin += length)
-      d = row_block(*model, accumulator, operands, row, begin, std::min(begin + length, k), d);
+      d = row_block<kInFp32>(*model, accumulator, *rows, row, columns, begin,
+                             std::min(begin + length, k), d);
     store(tile->c[row], d);
     if (model->unpacked_fp8) add_rows(accumulator, c, tile->c[row]);
   }
@@ -252,10 +295,22 @@ void scalar_tile_dot(const DotModel& model, Accumulator accumulator, Element a, 
   }
 }
 
-void tile_dot(const DotModel& model, Accumulator accumulator, Element a, Element b, int k,
-              Tile& tile) {
-  bool finite = false;
-  vectorised<finite_tile_dot>(&model, accumulator, a, b, k, &tile, &finite);
+TileRows decode_rows(const DotModel& model, Element a, int k, const Tile& tile) {
+  TileRows rows;
+  vectorised<decode_a>(&model, a, k, &tile, &rows);
+  return rows;
+}
+
+void tile_dot(const DotModel& model, Accumulator accumulator, Element a, const TileRows& rows,
+              Element b, int k, Tile& tile) {
+  bool finite = rows.finite;
+  if (finite) {
+    if (multiplies_in_fp32(a)) {
+      vectorised<finite_tile_dot<true>>(&model, accumulator, &rows, b, k, &tile, &finite);
+    } else {
+      vectorised<finite_tile_dot<false>>(&model, accumulator, &rows, b, k, &tile, &finite);
+    }
+  }
   if (!finite) scalar_tile_dot(model, accumulator, a, b, k, tile);
 }
 

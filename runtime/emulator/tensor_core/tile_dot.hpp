@@ -17,10 +17,19 @@ struct alignas(32) Tile {
   std::uint32_t c[kTileRows][kTileColumns];  // c, and then d in its place
 };
 
-// c = a·b + c over the first k columns of a and rows of b, floating-point elements only. k is a
-// multiple of 4; the columns of a from there to the next multiple of 8 are zeros.
-void tile_dot(const DotModel& model, Accumulator accumulator, Element a, Element b, int k,
-              Tile& tile);
+// The rows of a, decoded once for all tiles that multiply them.
+struct alignas(32) TileRows {
+  int significand[kTileRows][kTileMaxK], exponent[kTileRows][kTileMaxK];
+  bool finite;  // else nothing here means anything
+};
+
+// Of the first k columns of a, floating-point elements only. k is a multiple of 4; the columns from
+// there to the next multiple of 8 are zeros.
+TileRows decode_rows(const DotModel& model, Element a, int k, const Tile& tile);
+
+// c = a·b + c over the first k columns of a and rows of b; `rows` are those of tile.a.
+void tile_dot(const DotModel& model, Accumulator accumulator, Element a, const TileRows& rows,
+              Element b, int k, Tile& tile);
 
 // The same, one output at a time by fused_dot: slow, and what tile_dot is held to.
 void scalar_tile_dot(const DotModel& model, Accumulator accumulator, Element a, Element b, int k,

@@ -46,7 +46,11 @@ OCTAVO_INLINE To bits_of(From from) {
   return reinterpret_cast<To>(from);
 }
 
-OCTAVO_INLINE Ints8 splat(int value) { return Ints8{} + value; }
+// As a shuffle, which GCC makes one instruction of.
+OCTAVO_INLINE Ints8 splat(int value) {
+  const Ints8 first{value};
+  return __builtin_shufflevector(first, first, 0, 0, 0, 0, 0, 0, 0, 0);
+}
 
 OCTAVO_INLINE Ints8 choose(Ints8 condition, Ints8 yes, Ints8 no) { return condition ? yes : no; }
 

@@ -36,17 +36,21 @@ void wgmma(const WgmmaShape& shape, bool saturate, const std::uint32_t* a, const
   const int k = shape.k();
   const int words = shape.accumulator_registers() * kLanes / (shape.n / kTileColumns);
   const DotModel* model = find_dot_model(Instruction::wgmma, kComputeCapability, shape.a, shape.b);
-  for (int column = 0; column < shape.n;
-       column += kTileColumns, b += kWgmmaColumnWords, d += words) {
-    Tile tile;
-    load_operands(a, b, shape.a, k, tile);
+  Tile tile;
+  TileRows rows;
+  load_rows(a, shape.a, k, tile);
+  if (model != nullptr) rows = decode_rows(*model, shape.a, k, tile);
+  for (int column = 0; column < shape.n; column += kTileColumns) {
+    load_columns(b, shape.b, k, tile);
     load_accumulator(d, shape.accumulator, tile);
     if (model == nullptr) {
       integer_tile_dot(shape.a, shape.b, k, saturate, tile);
     } else {
-      tile_dot(*model, shape.accumulator, shape.a, shape.b, k, tile);
+      tile_dot(*model, shape.accumulator, shape.a, rows, shape.b, k, tile);
     }
     store_accumulator(d, shape.accumulator, tile);
+    b += kWgmmaColumnWords;
+    d += words;
   }
 }
 
