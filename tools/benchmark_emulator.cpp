@@ -24,6 +24,8 @@ constexpr double kWarps = kBlocks * kThreads / 32;
 constexpr int kFmasInLoop = 64, kLoopInstructions = kFmasInLoop + 3;
 constexpr int kMmasInLoop = 8;
 constexpr double kMacsOfMma = 16 * 8 * 32;
+constexpr int kWgmmasInLoop = 4, kWgmmaColumns = 128;
+constexpr double kMacsOfWgmma = 16 * kWgmmaColumns * 32;  // of a warp
 constexpr int kRuns = 5;
 
 // `registers` and `body` of a loop that runs `count` times; lane, count and out are set up.
@@ -80,6 +82,37 @@ std::string mma_kernel() {
                      body, last + "st.global.f32 [%address], %f0;\n");
 }
 
+// One accumulator of 64 x 128, of which a warp computes 16 rows; the operands are finite core
+// matrices in shared memory, A's and then B's, and differ from thread to thread.
+std::string wgmma_kernel() {
+  std::string first =
+      "mov.u32 %s, operands;\nshr.u32 %t, %s, 4;\ncvt.u64.u32 %d0, %t;\n"
+      "or.b64 %d0, %d0, 0x1000080000;\nadd.u64 %d1, %d0, 128;\n"
+      "mad.lo.u32 %s, %lane, 48, %s;\nsetp.eq.u32 %yes, 0, 0;\n";
+  for (int i = 0; i < 12; ++i) {
+    first += fmt::format(
+        "mul.lo.u32 %t, %lane, {};\nand.b32 %t, %t, 0x3F3F3F3F;\nst.shared.b32 [%s+{}], %t;\n",
+        0x9E3779B1u + 2 * i, 4 * i);
+  }
+  std::string accumulators = "{%f0";
+  for (int i = 1; i < kWgmmaColumns / 2; ++i) accumulators += fmt::format(", %f{}", i);
+  for (int i = 0; i < kWgmmaColumns / 2; ++i)
+    first += fmt::format("mov.f32 %f{}, 0f00000000;\n", i);
+  std::string body = "wgmma.fence.sync.aligned;\n", last;
+  for (int i = 0; i < kWgmmasInLoop; ++i) {
+    body += fmt::format(
+        "wgmma.mma_async.sync.aligned.m64n{}k32.f32.e4m3.e4m3 {}}}, %d0, %d1, %yes, 1, 1;\n",
+        kWgmmaColumns, accumulators);
+  }
+  body += "wgmma.commit_group.sync.aligned;\nwgmma.wait_group.sync.aligned 0;\n";
+  for (int i = 1; i < kWgmmaColumns / 2; ++i) last += fmt::format("add.f32 %f0, %f0, %f{};\n", i);
+  return loop_kernel(fmt::format(".shared .align 1024 .b8 operands[6144];\n.reg .pred %yes;\n"
+                                 ".reg .b32 %s;\n.reg .b64 %d<2>;\n.reg .f32 %f<{}>;\n",
+                                 kWgmmaColumns / 2),
+                     first + "fence.proxy.async;\nbar.sync 0;\n", body,
+                     last + "st.global.f32 [%address], %f0;\n");
+}
+
 double seconds_of(const std::function<void()>& work) {
   const auto start = std::chrono::steady_clock::now();
   work();
@@ -118,15 +151,29 @@ double loops_per_second(const Device& device, const std::string& ptx) {
   return kWarps * count / seconds;
 }
 
-// What native_warp_fmas_per_second counts: two chains of 32 lanes, which is as many registers as
-// keep both of a core's multiply-add units busy.
-constexpr int kChains = 2;
-[[gnu::target("avx2,fma")]] void native_fmas(std::size_t count, float* out) {
+// Chains of multiply-adds of 32 lanes each, all different: enough to keep a core's units busy, and
+// few enough for its registers.
+constexpr int kChains = 3;
+
+[[gnu::target("avx512f")]] void native_fmas_avx512(std::size_t count, float* out) {
+  const __m512 factor = _mm512_set1_ps(0.9999999f), addend = _mm512_set1_ps(*out);
+  __m512 parts[2 * kChains];
+  for (int i = 0; i < 2 * kChains; ++i) parts[i] = _mm512_set1_ps(static_cast<float>(i));
+  for (std::size_t n = 0; n < count; ++n) {
+#pragma GCC unroll 8  // so that they stay in registers
+    for (auto& part : parts) part = _mm512_fmadd_ps(part, factor, addend);
+  }
+  __m512 sum = addend;
+  for (auto& part : parts) sum = _mm512_add_ps(sum, part);
+  *out = _mm512_cvtss_f32(sum);
+}
+
+[[gnu::target("avx2,fma")]] void native_fmas_avx2(std::size_t count, float* out) {
   const __m256 factor = _mm256_set1_ps(0.9999999f), addend = _mm256_set1_ps(*out);
   __m256 parts[4 * kChains];
-  for (auto& part : parts) part = addend;
-  for (std::size_t i = 0; i < count; ++i) {
-#pragma GCC unroll 8  // so that they stay in registers
+  for (int i = 0; i < 4 * kChains; ++i) parts[i] = _mm256_set1_ps(static_cast<float>(i));
+  for (std::size_t n = 0; n < count; ++n) {
+#pragma GCC unroll 16
     for (auto& part : parts) part = _mm256_fmadd_ps(part, factor, addend);
   }
   __m256 sum = addend;
@@ -138,27 +185,32 @@ constexpr int kChains = 2;
 double native_warp_fmas_per_second() {
   constexpr std::size_t kCount = 100'000'000;
   const unsigned threads = std::thread::hardware_concurrency();
+  const auto fmas = __builtin_cpu_supports("avx512f") ? native_fmas_avx512 : native_fmas_avx2;
   std::vector<float> out(threads, 1.0f);
   const double seconds = shortest_of_runs([&] {
     std::vector<std::jthread> workers;
-    for (float& value : out) workers.emplace_back(native_fmas, kCount, &value);
+    for (float& value : out) workers.emplace_back(fmas, kCount, &value);
   });
   return static_cast<double>(kChains) * kCount * threads / seconds;
 }
 
 void benchmark() {
   const Device device = Device::open("emulator");
+  const unsigned threads = std::thread::hardware_concurrency();
   const double floor = native_warp_fmas_per_second();
-  const double instructions = loops_per_second(device, fma_kernel()) * kLoopInstructions;
-  const double macs = loops_per_second(device, mma_kernel()) * kMmasInLoop * kMacsOfMma;
-  const auto row = [](const char* what, double speed, double of) {
-    return std::vector<std::string>{what, fmt::format("{:.3g}", speed), fmt::format("{:.3g}", of),
+  const auto row = [&](const char* what, const std::string& ptx, double in_loop, double of) {
+    const double speed = loops_per_second(device, ptx) * in_loop;
+    return std::vector<std::string>{what, fmt::format("{:.3g}", speed / threads),
+                                    fmt::format("{:.3g}", of / threads),
                                     fmt::format("{:.1f}x", of / speed)};
   };
-  fmt::print("{}, {} host threads\n\n{}", device.name(), std::thread::hardware_concurrency(),
-             table({{"a second", "emulator", "floor", "distance"},
-                    row("fp32 warp instructions", instructions, floor),
-                    row("fp8 multiply-adds (mma.sync, exact)", macs, floor * 32)}));
+  fmt::print("{}, {} host threads\n\n{}", device.name(), threads,
+             table({{"a second and host thread", "emulator", "floor", "distance"},
+                    row("fp32 warp instructions", fma_kernel(), kLoopInstructions, floor),
+                    row("fp8 multiply-adds (mma.sync, exact)", mma_kernel(),
+                        kMmasInLoop * kMacsOfMma, floor * 32),
+                    row("fp8 multiply-adds (wgmma, exact)", wgmma_kernel(),
+                        kWgmmasInLoop * kMacsOfWgmma, floor * 32)}));
 }
 
 }  // namespace
