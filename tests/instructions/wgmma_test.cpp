@@ -47,7 +47,6 @@ constexpr const char* kWait = "wgmma.wait_group.sync.aligned 0;\n";
 std::string kernel(std::size_t registers, std::size_t image_bytes, const std::string& body) {
   std::string text = fmt::format(
       ".reg .b32 %c<{}>, %a<4>, %t<8>; .reg .b64 %x<8>; .reg .pred %yes, %no, %q;\n"
-      ".extern .shared .align 1024 .b8 image[];\n"
       "setp.eq.u32 %yes, 0, 0; setp.ne.u32 %no, 0, 0;\n"
       "mov.u32 %t0, %tid.x; mul.wide.u32 %x0, %t0, 4; mul.wide.u32 %x1, %t0, 16;\n"
       "ld.param.u64 %x2, [p0]; add.u64 %x2, %x2, %x1; mov.u32 %t1, image; cvt.u32.u64 %t2, %x1;\n"
@@ -66,7 +65,7 @@ std::string kernel(std::size_t registers, std::size_t image_bytes, const std::st
   text += body;
   for (std::size_t i = 0; i < registers; ++i)
     text += fmt::format("st.global.b32 [%x5+{}], %c{};\n", 512 * i, i);
-  return module_of(text);
+  return module_of(text, ".extern .shared .align 1024 .b8 image[];");
 }
 
 constexpr const char* kPublish = "fence.proxy.async;\nbar.sync 0;\n";

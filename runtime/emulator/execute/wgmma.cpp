@@ -18,21 +18,31 @@ using tensor_core::MatrixDescriptor;
 
 constexpr std::uint32_t kWarps = 4;  // of a warpgroup
 
-// A tag: a signalling NaN that no arithmetic gives, of 14 bits of the id and 7 of the register.
-constexpr std::uint32_t kTag = 0xFFA00000, kTagMask = 0xFFE00000;
-constexpr std::uint32_t kIds = 1 << 14, kRegisters = 1 << 7;
+constexpr std::uint32_t kIds = 1 << 14, kRegisters = 1 << 7;  // that a tag can tell
 
 std::uint32_t tag_of(const PendingWgmma& wgmma, std::uint32_t index) {
-  return kTag | (wgmma.id % kIds) * kRegisters | index;
+  return WarpWgmmas::kTag | (wgmma.id % kIds) * kRegisters | index;
 }
 
-// Replaces the tags of the first `count` pending ones by their values.
-void renew(const WarpWgmmas& wgmmas, std::size_t count, std::uint32_t* words, std::size_t size) {
-  for (std::size_t i = 0; i < size; ++i) {
-    const PendingWgmma* wgmma = wgmmas.find(words[i]);
-    if (wgmma == nullptr || wgmma->id - wgmmas.pending.front()->id >= count) continue;
-    words[i] = wgmma->d[words[i] % kRegisters * kLanes + i % kLanes];
+// Replaces the tags of the first `count` pending ones by their values, in one register.
+void renew(const WarpWgmmas& wgmmas, std::size_t count, std::uint32_t* lanes) {
+  const auto value_of = [&](std::uint32_t word) -> const std::uint32_t* {
+    const PendingWgmma* wgmma = wgmmas.find(word);
+    if (wgmma == nullptr || wgmma->id - wgmmas.pending.front()->id >= count) return nullptr;
+    return &wgmma->d[word % kRegisters * kLanes];
+  };
+  // Mostly a register has come along whole.
+  if (std::memcmp(lanes, lanes + 1, (kLanes - 1) * sizeof *lanes) == 0) {
+    if (const std::uint32_t* value = value_of(lanes[0]))
+      std::memcpy(lanes, value, kLanes * sizeof *lanes);
+    return;
   }
+  for (int lane = 0; lane < kLanes; ++lane)
+    if (const std::uint32_t* value = value_of(lanes[lane])) lanes[lane] = value[lane];
+}
+
+void renew_all(const WarpWgmmas& wgmmas, std::size_t count, std::vector<std::uint32_t>& registers) {
+  for (std::size_t i = 0; i < registers.size(); i += kLanes) renew(wgmmas, count, &registers[i]);
 }
 
 class WgmmaOperation final : public Operation {
@@ -72,7 +82,7 @@ class WgmmaOperation final : public Operation {
     // Earlier ones have been performed.
     const auto earlier = wgmma_.id - issuing_.wgmmas->pending.front()->id;
     if (wgmma_.accumulates)
-      renew(*issuing_.wgmmas, earlier, wgmma_.d.data(), wgmma_.d.size());
+      renew_all(*issuing_.wgmmas, earlier, wgmma_.d);
     else
       std::fill(wgmma_.d.begin(), wgmma_.d.end(), 0);
     tensor_core::wgmma(shape, code.saturate, wgmma_.a_words, b_words, wgmma_.d.data());
@@ -241,8 +251,8 @@ WgmmaCode WgmmaCode::unpack(std::uint32_t word) {
   return code;
 }
 
-const PendingWgmma* WarpWgmmas::find(std::uint32_t word) const {
-  if ((word & kTagMask) != kTag || pending.empty()) return nullptr;
+const PendingWgmma* WarpWgmmas::find_tag(std::uint32_t word) const {
+  if (pending.empty()) return nullptr;
   const std::uint32_t age = (word / kRegisters - pending.front()->id) % kIds;
   if (age >= pending.size()) return nullptr;
   const PendingWgmma& wgmma = *pending[age];
@@ -326,11 +336,9 @@ static void octavo_wgmma_wait(Warp* warp, std::byte* frame, const std::uint32_t*
   while (due < wgmmas.pending.size() && wgmmas.pending[due]->group + pending < committed) ++due;
   if (due == 0) return;
   for (std::uint32_t i = 0; i < count; ++i)
-    renew(wgmmas, due, reinterpret_cast<std::uint32_t*>(frame + slots[i]), kLanes);
-  for (std::size_t i = due; i < wgmmas.pending.size(); ++i) {
-    auto& d = wgmmas.pending[i]->d;
-    if (!wgmmas.pending[i]->performed) renew(wgmmas, due, d.data(), d.size());
-  }
+    renew(wgmmas, due, reinterpret_cast<std::uint32_t*>(frame + slots[i]));
+  for (std::size_t i = due; i < wgmmas.pending.size(); ++i)
+    if (!wgmmas.pending[i]->performed) renew_all(wgmmas, due, wgmmas.pending[i]->d);
   wgmmas.pending.erase(wgmmas.pending.begin(),
                        wgmmas.pending.begin() + static_cast<std::ptrdiff_t>(due));
 }

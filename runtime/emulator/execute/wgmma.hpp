@@ -43,8 +43,15 @@ struct WarpWgmmas {
   std::uint64_t issued = 0;
   bool fenced = false;  // ever
 
-  // The wgmma whose tag this is, or nullptr.
-  const PendingWgmma* find(std::uint32_t word) const;
+  // The wgmma whose tag this is, or nullptr. A tag is a signalling NaN, which no arithmetic gives,
+  // with 14 bits of the id and 7 of the register's number.
+  const PendingWgmma* find(std::uint32_t word) const {
+    return (word & kTagMask) == kTag ? find_tag(word) : nullptr;
+  }
+  static constexpr std::uint32_t kTag = 0xFFA00000, kTagMask = 0xFFE00000;
+
+ private:
+  const PendingWgmma* find_tag(std::uint32_t word) const;
 };
 
 // The n-th wgmma of a warpgroup, until all four warps have issued it.
