@@ -451,7 +451,7 @@ struct Mask {
 // error of 2^-11, would cost a logit of 10 half a percent of its weight.
 struct Softcap {
   static __device__ float apply(float logit) {
-    return kSoftcap - 2 * kSoftcap * rcp_approx_ftz(1 + ex2_approx_ftz(logit));
+    return fmaf(-2 * kSoftcap, rcp_approx_ftz(1 + ex2_approx_ftz(logit)), kSoftcap);
   }
 };
 

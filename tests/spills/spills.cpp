@@ -1,8 +1,13 @@
-// No kernel of a shipped spec keeps registers in memory, on any architecture.
+// What ptxas makes of the shipped specs' kernels, on every architecture: none keeps registers in
+// memory, and none leaves it to ptxas what is rounded.
 #include <doctest/doctest.h>
 
 #include <algorithm>
 #include <filesystem>
+#include <map>
+#include <regex>
+#include <set>
+#include <sstream>
 #include <string>
 #include <vector>
 
@@ -13,7 +18,9 @@
 
 using namespace octavo;
 
-TEST_CASE("no kernel of a shipped spec spills") {
+namespace {
+
+std::vector<Plan> all_plans() {
   std::vector<Plan> all;
   for (const auto& file : std::filesystem::directory_iterator(OCTAVO_SOURCE_DIR "/specs")) {
     if (file.path().extension() != ".yaml") continue;
@@ -23,11 +30,59 @@ TEST_CASE("no kernel of a shipped spec spills") {
       }
     }
   }
+  return all;
+}
+
+// Sums that ptxas may fuse with a product, so that one is rounded which the PTX rounds twice: both
+// without a rounding of their own, the product used there alone, in one basic block.
+std::vector<std::string> fusible_sums(const std::string& ptx) {
+  static const std::regex operand("%f[0-9]+");
+  std::map<std::string, int> mentions;
+  std::vector<std::pair<std::string, std::vector<std::string>>> lines;  // with their operands
+  std::istringstream stream(ptx);
+  for (std::string line; std::getline(stream, line);) {
+    std::vector<std::string> operands;
+    for (std::sregex_iterator i(line.begin(), line.end(), operand), end; i != end; ++i)
+      operands.push_back(i->str());
+    for (const std::string& name : operands) ++mentions[name];
+    lines.emplace_back(std::move(line), std::move(operands));
+  }
+  std::vector<std::string> found;
+  std::set<std::string> products;
+  for (const auto& [line, operands] : lines) {
+    const auto has = [&text = line](const char* word) { return text.find(word) != text.npos; };
+    if (has("$L") || has("bra")) products.clear();
+    if (operands.empty()) continue;
+    if (has("mul.f32") && mentions[operands[0]] == 2) products.insert(operands[0]);
+    if (!has("add.f32") && !has("sub.f32")) continue;
+    if (std::any_of(operands.begin() + 1, operands.end(),
+                    [&](const std::string& name) { return products.contains(name); }))
+      found.push_back(line);
+  }
+  return found;
+}
+
+}  // namespace
+
+TEST_CASE("sums that may be fused are found") {
+  const std::string product = "mul.f32 %f1, %f2, %f3;\n", sum = "add.f32 %f4, %f1, %f5;\n";
+  CHECK(fusible_sums(product + sum).size() == 1);
+  CHECK(fusible_sums(product + "sub.f32 %f4, %f5, %f1;\n").size() == 1);
+  CHECK(fusible_sums(product + sum + "mov.f32 %f6, %f1;\n").empty());
+  CHECK(fusible_sums(product + "$L__BB0_1:\n" + sum).empty());
+  CHECK(fusible_sums("mul.rn.f32 %f1, %f2, %f3;\n" + sum).empty());
+}
+
+TEST_CASE("no kernel of a shipped spec spills, nor leaves roundings open") {
+  const std::vector<Plan> all = all_plans();
   REQUIRE(all.size() >= 10 * 5 * 2);
 
   std::vector<Resources> resources(all.size());
+  std::vector<std::vector<std::string>> fusible(all.size());
   reference::parallel_for(all.size(), [&](std::size_t i) {
-    resources[i] = compile_cached(emit(all[i]), all[i].arch.name).binary.resources;
+    const Binary binary = compile_cached(emit(all[i]), all[i].arch.name).binary;
+    resources[i] = binary.resources;
+    fusible[i] = fusible_sums(binary.ptx);
   });
   for (std::size_t i = 0; i < all.size(); ++i) {
     CAPTURE(all[i].spec.name);
@@ -36,5 +91,6 @@ TEST_CASE("no kernel of a shipped spec spills") {
     CHECK(resources[i].registers > 0);
     CHECK(resources[i].spill_bytes == 0);
     CHECK(resources[i].stack_bytes == 0);
+    for (const std::string& sum : fusible[i]) FAIL_CHECK(sum);
   }
 }
