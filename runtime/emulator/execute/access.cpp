@@ -290,11 +290,11 @@ struct Wide {
 
 // The address of a call's parameter or result is local: copies it from the caller's variable to the
 // callee's, or back.
-static void octavo_copy_local(Warp* warp, std::uint32_t mask, std::uint32_t to, std::uint32_t from,
-                              std::uint32_t bytes) {
+static void octavo_copy_local(Warp* warp, std::uint32_t mask, const std::uint64_t* to,
+                              const std::uint64_t* from, std::uint32_t bytes) {
   for_lanes(mask, [&](int lane) {
-    std::byte* target = resolve_local(*warp, lane, to, bytes, 1);
-    const std::byte* source = resolve_local(*warp, lane, from, bytes, 1);
+    std::byte* target = resolve_local(*warp, lane, to[lane], bytes, 1);
+    const std::byte* source = resolve_local(*warp, lane, from[lane], bytes, 1);
     std::memmove(target, source, bytes);
     for (std::uint32_t i = 0; i < bytes; ++i)
       set_defined(*warp, target + i, 1, !is_undefined(*warp, source + i, 1));

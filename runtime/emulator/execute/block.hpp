@@ -5,6 +5,7 @@
 #include <chrono>
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -25,6 +26,7 @@ struct KernelCode {
   std::uint32_t frame_bytes = 0;     // of a warp
   std::uint32_t dynamic_offset = 0;  // where dynamic shared memory begins
   bool asynchronous = false;         // it needs a Shadow
+  std::uint32_t stack_bytes = 0;     // of a thread
 };
 
 constexpr std::uint64_t kNoFault = ~std::uint64_t{0};
@@ -35,7 +37,7 @@ struct Launch {
   LaunchShape shape;
   const std::byte* parameters;
   const std::uint64_t* symbols;
-  const Memory* memory;
+  Memory* memory;
   const DeviceModel* device;
   Order order;
   std::string_view ptx;  // whose lines faults quote
@@ -52,6 +54,7 @@ struct Launch {
     return (first_cluster + turn * stride) % clusters();
   }
   std::uint32_t threads() const { return shape.block.x * shape.block.y * shape.block.z; }
+  std::uint32_t local_bytes() const { return info->local_bytes + code.stack_bytes; }
   std::uint32_t shared_bytes() const { return code.dynamic_offset + shape.dynamic_shared_bytes; }
 
   // --- shared by the host threads that run it
@@ -63,6 +66,11 @@ struct Launch {
   std::optional<Fault> fault;  // of turn first_fault
 
   void record(std::uint64_t turn, const Fault& what);
+
+  // What printf wrote, by block: it goes to stdout when the grid is done, in order of the blocks.
+  std::mutex print_mutex;
+  std::map<std::uint64_t, std::string> printed;
+  void print(std::uint64_t block, std::string_view text);
 };
 
 struct Barrier {

@@ -1,10 +1,10 @@
 // Functions of the device's runtime that kernels call: printf and assert.
 #include <cstdio>
 #include <cstring>
-#include <mutex>
 #include <string>
 
 #include "execute/access.hpp"
+#include "execute/block.hpp"
 #include "execute/helpers.hpp"
 
 namespace octavo::emulator {
@@ -121,8 +121,7 @@ static void octavo_printf(Warp* warp, std::uint32_t mask, std::uint32_t* result,
     }
     result[lane] = conversions;
   });
-  std::fwrite(out.data(), 1, out.size(), stdout);
-  std::fflush(stdout);
+  warp->block->launch->print(warp->block->number, out);
 }
 
 static void octavo_assert(Warp* warp, std::uint32_t mask, const std::uint64_t* message,
@@ -138,8 +137,29 @@ static void octavo_assert(Warp* warp, std::uint32_t mask, const std::uint64_t* m
         texts[1].c_str(), line[lane], texts[2].c_str(), texts[0].c_str());
 }
 
+static void octavo_malloc(Warp* warp, std::uint32_t mask, std::uint64_t* result,
+                          const std::uint64_t* bytes) {
+  for_lanes(mask, [&](int lane) {
+    result[lane] = warp->block->launch->memory->allocate_heap(bytes[lane]);
+  });
+}
+
+static void octavo_free(Warp* warp, std::uint32_t mask, const std::uint64_t* address) {
+  for_lanes(mask, [&](int lane) {
+    if (address[lane] == 0) return;
+    std::string problem;
+    try {
+      return warp->block->launch->memory->release_heap(address[lane]);
+    } catch (const Fault& what) {
+      problem = what.what();
+    }
+    fault(*warp, CUDA_ERROR_LAUNCH_FAILED, lane, "%s", problem.c_str());
+  });
+}
+
 std::span<const Helper> call_helpers() {
-  static const Helper list[] = {OCTAVO_HELPER(octavo_printf), OCTAVO_HELPER(octavo_assert)};
+  static const Helper list[] = {OCTAVO_HELPER(octavo_printf), OCTAVO_HELPER(octavo_assert),
+                                OCTAVO_HELPER(octavo_malloc), OCTAVO_HELPER(octavo_free)};
   return list;
 }
 

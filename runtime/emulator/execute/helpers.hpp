@@ -21,5 +21,6 @@ std::span<const Helper> rounding_helpers();
 std::span<const Helper> conversion_helpers();
 std::span<const Helper> call_helpers();
 std::span<const Helper> undefined_helpers();
+std::span<const Helper> stack_helpers();
 
 }  // namespace octavo::emulator

@@ -71,6 +71,11 @@ void shuffle_turns(Launch& launch) {
 
 }  // namespace
 
+void Launch::print(std::uint64_t block, std::string_view text) {
+  const std::lock_guard lock(print_mutex);
+  printed[block] += text;
+}
+
 void run_grid(Launch& launch, unsigned threads) {
   shuffle_turns(launch);
   launch.last_progress.store(std::chrono::steady_clock::now().time_since_epoch().count());
@@ -78,6 +83,9 @@ void run_grid(Launch& launch, unsigned threads) {
   std::vector<std::jthread> pool;
   for (unsigned i = 1; i < workers; ++i) pool.emplace_back([&launch] { Worker(launch).run(); });
   Worker(launch).run();
+  pool.clear();
+  for (const auto& [block, text] : launch.printed) std::fwrite(text.data(), 1, text.size(), stdout);
+  if (!launch.printed.empty()) std::fflush(stdout);
 }
 
 }  // namespace octavo::emulator

@@ -93,7 +93,8 @@ class LoadedProgram final : public Program {
     launch.info = &info;
     launch.code = {reinterpret_cast<KernelFunction>(kernel.code->function()),
                    kernel.code->summary().frame_bytes, kernel.code->summary().dynamic_offset,
-                   kernel.code->summary().asynchronous != 0};
+                   kernel.code->summary().asynchronous != 0,
+                   kernel.code->summary().uses_stack != 0 ? kStackBytes : 0};
     launch.shape = shape;
     // Kernels may read it in words of eight bytes.
     std::vector<std::uint64_t> copy((info.parameter_bytes + 7) / 8 + 1);
@@ -139,12 +140,14 @@ class LoadedProgram final : public Program {
     for (std::size_t i = 0; i < placed.size(); ++i) {
       for (const auto& relocation : placed[i]->relocations) {
         const Global* target = find_global(relocation.symbol);
-        if (target == nullptr || relocation.offset + 8 > placed[i]->bytes) {
+        const auto function = lower::function_address(module_, relocation.symbol);
+        if ((target == nullptr && !function) || relocation.offset + 8 > placed[i]->bytes) {
           throw Fault(CUDA_ERROR_NOT_SUPPORTED,
                       fmt::format("variable {}: the address of {} as its value is not supported",
                                   placed[i]->name, relocation.symbol));
         }
-        const std::uint64_t value = target->address + static_cast<std::uint64_t>(relocation.addend);
+        const std::uint64_t value = (target != nullptr ? target->address : *function) +
+                                    static_cast<std::uint64_t>(relocation.addend);
         std::memcpy(reinterpret_cast<std::byte*>(symbols_[i]) + relocation.offset, &value,
                     sizeof value);
       }

@@ -54,7 +54,7 @@ Resident::Resident(Launch& launch)
   if (!shared_) throw Fault(CUDA_ERROR_OUT_OF_MEMORY, "no memory for a block");
   for (std::size_t w = 0; w < blocks * warps_of_block_; ++w) {
     memories_.push_back(
-        std::make_unique<WarpMemory>(launch.code.frame_bytes, launch.info->local_bytes));
+        std::make_unique<WarpMemory>(launch.code.frame_bytes, launch.local_bytes()));
   }
 }
 
@@ -108,7 +108,7 @@ void Resident::start_warp(WarpMemory& memory, Block& block, std::uint32_t number
   std::memset(static_cast<void*>(&warp), 0, sizeof warp);
   // Registers and local memory that were never written hold NaNs, whatever ran here before.
   std::memset(memory.frame, 0xFF, launch_.code.frame_bytes);
-  const std::size_t local_bytes = std::size_t{launch_.info->local_bytes} * kLanes;
+  const std::size_t local_bytes = std::size_t{launch_.local_bytes()} * kLanes;
   std::memset(memory.local_memory.get(), 0xFF, local_bytes);
   memory.local_defined.start(memory.local_memory.get(), local_bytes);
   memory.undefined_loads.clear();
@@ -144,7 +144,9 @@ void Resident::start_warp(WarpMemory& memory, Block& block, std::uint32_t number
   warp.shared = block.shared;
   warp.frame = memory.frame;
   warp.local = memory.local_memory.get();
-  warp.local_bytes = launch_.info->local_bytes;
+  warp.local_bytes = launch_.local_bytes();
+  std::fill_n(warp.stack, kLanes, launch_.info->local_bytes);
+  std::fill_n(warp.stack_end, kLanes, launch_.local_bytes());
   warp.block = &block;
   memory.wgmmas = {};
   warp.wgmmas = &memory.wgmmas;

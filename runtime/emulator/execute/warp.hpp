@@ -16,6 +16,11 @@ constexpr std::uint32_t kAllLanes = 0xFFFFFFFFu;
 // A lane that has exited waits for this block, which does not exist.
 constexpr std::uint32_t kExited = 0xFFFFFFFFu;
 
+// Below each frame of a thread's stack: the stack_end to go back to.
+constexpr std::uint32_t kFrameHeader = 16;
+// Of a thread, in kernels with recursion, calls by address or alloca.
+constexpr std::uint32_t kStackBytes = 16384;
+
 struct Block;
 struct MbarrierWait;
 class Shadow;
@@ -28,6 +33,9 @@ struct alignas(64) Warp {
   std::uint32_t mask_lanes[kLanes];  // ~0 for the lanes that run, 0 for the others
   std::uint32_t next[kLanes];        // the basic block that each lane waits for
   std::uint32_t tid[3][kLanes];
+  // Of each lane's stack, in its local memory: where the running function's frame begins, and where
+  // what alloca gave out does, which grows down.
+  std::uint32_t stack[kLanes], stack_end[kLanes];
   std::uint32_t mask;   // the lanes that run
   std::uint32_t live;   // the lanes that have not exited
   std::int32_t budget;  // back-edges left before the warp yields

@@ -59,7 +59,8 @@ void optimise(llvm::Module& module, llvm::TargetMachine& machine) {
 void add_summary(llvm::Module& module, const KernelSummary& summary) {
   const std::uint32_t words[] = {summary.frame_bytes,         summary.local_bytes,
                                  summary.static_shared_bytes, summary.dynamic_offset,
-                                 summary.registers,           summary.asynchronous};
+                                 summary.registers,           summary.asynchronous,
+                                 summary.uses_stack};
   auto* data = llvm::ConstantDataArray::get(module.getContext(), words);
   new llvm::GlobalVariable(module, data->getType(), true, llvm::GlobalValue::ExternalLinkage, data,
                            "octavo_summary");
@@ -102,7 +103,7 @@ std::string compile_kernel(const ptx::Module& module, const ptx::Function& kerne
       code,
       {emitter.frame_bytes(), graph.local_bytes, graph.static_shared_bytes, graph.dynamic_offset,
        std::min<std::uint32_t>(std::max<std::uint32_t>(graph.live_registers, 16), 255),
-       graph.asynchronous});
+       graph.asynchronous, graph.uses_stack ? 1u : 0u});
   std::string problem;
   llvm::raw_string_ostream report(problem);
   if (llvm::verifyModule(code, &report)) {

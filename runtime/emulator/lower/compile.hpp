@@ -14,6 +14,7 @@ namespace octavo::emulator::lower {
 struct KernelSummary {
   std::uint32_t frame_bytes, local_bytes, static_shared_bytes, dynamic_offset, registers;
   std::uint32_t asynchronous;  // 1 for kernels that need a shadow of shared memory
+  std::uint32_t uses_stack;    // 1: threads have a stack, behind their local_bytes
 };
 
 // The host's processor and its features: code compiled for one does not run on every other.

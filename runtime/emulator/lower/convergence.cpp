@@ -25,7 +25,8 @@ bool is_pure(const Step& step) {
   const auto& instruction = step.instruction;
   if (instruction.opcode == "ld")
     return instruction.has("param") && !instruction.operands[1].has_reg;
-  static constexpr std::string_view kVarying[] = {"ldu", "atom", "activemask", "cvta"};
+  static constexpr std::string_view kVarying[] = {"ldu",  "atom",   "activemask",
+                                                 "cvta", "alloca", "stacksave"};
   if (step.row->flow != Flow::plain) return false;
   if (std::find(std::begin(kVarying), std::end(kVarying), instruction.opcode) != std::end(kVarying))
     return false;
@@ -65,11 +66,17 @@ class Analysis {
     const bool together = block.converged || block.all_lanes;
     for (std::uint32_t s = block.first; s < block.last; ++s) {
       const Step& step = graph_.steps[s];
+      // What a call's result gets back from the threads' stacks.
+      if (!is_call(step)) {
+        for (const ptx::RegisterId reg : step.saved) make_varying(reg);
+      }
       if (together && is_pure(step) && !reads_varying(step)) continue;
       visit_registers(
           step, [](ptx::RegisterId) {}, [&](ptx::RegisterId reg) { make_varying(reg); });
-      if (!together && step.instruction.opcode == "call" && !step.targets.empty()) {
-        make_varying(graph_.return_register[step.targets[1]]);
+      if (!together && is_call(step)) {
+        for (const std::uint32_t callee : step.callees) {
+          make_varying(graph_.return_register[callee]);
+        }
       }
     }
     if (together && !parts(graph_.steps[block.last - 1])) return;
@@ -82,7 +89,7 @@ class Analysis {
   // Whether lanes may go different ways after this step.
   bool parts(const Step& last) const {
     const std::string& opcode = last.instruction.opcode;
-    if (opcode == "bra" || opcode == "brx") return reads_varying(last);
+    if (opcode == "bra" || opcode == "brx" || is_call(last)) return reads_varying(last);
     return opcode == "ret" && varying_[graph_.return_register[last.function]];
   }
 

@@ -39,9 +39,8 @@ void apply(const Graph& graph, const Step& step, bool derived, Set& undefined) {
       [&](ptx::RegisterId reg) {
         undefined[reg] = any || (step.instruction.guarded && undefined[reg]);
       });
-  if (step.instruction.opcode == "call" && !step.targets.empty()) {
-    undefined[graph.return_register[step.targets[1]]] = false;
-  }
+  if (!is_call(step)) return;
+  for (const std::uint32_t callee : step.callees) undefined[graph.return_register[callee]] = false;
 }
 
 // By block: the registers that may be undefined where it begins.

@@ -251,14 +251,21 @@ llvm::Value* Emitter::load_member(llvm::Type* type, std::size_t offset) {
 
 Emitter::Value* Emitter::symbol_address(const Operand& operand) {
   const Place* place = graph_.find_place(step_->function, operand.text);
-  if (place == nullptr)
-    refuse(instruction(), "the address of " + operand.text + " cannot be taken");
+  if (place == nullptr) {
+    const auto function = function_address(*graph_.module, operand.text);
+    if (!function) refuse(instruction(), "the address of " + operand.text + " cannot be taken");
+    return splat(*function, 64);
+  }
   const auto offset =
       static_cast<std::uint64_t>(operand.kind == Operand::Kind::address ? 0 : operand.offset);
   switch (place->kind) {
     case Place::Kind::shared:
     case Place::Kind::local:
       return splat(place->offset + offset, 64);
+    case Place::Kind::stack: {
+      Value* frame = ir_.CreateZExt(load_member(lanes(32), offsetof(Warp, stack)), lanes(64));
+      return ir_.CreateAdd(frame, splat(place->offset + offset, 64));
+    }
     case Place::Kind::parameter: {
       Value* base = load_member(ir_.getInt64Ty(), offsetof(Warp, parameters));
       return splat(ir_.CreateAdd(base, ir_.getInt64(place->offset + offset)));

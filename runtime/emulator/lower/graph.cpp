@@ -25,41 +25,35 @@ void reject(const ptx::Instruction& instruction, const std::string& why) {
               fmt::format("line {}: {}: {}", instruction.line, spelling(instruction), why));
 }
 
-std::vector<const ptx::Variable*> placed_variables(const ptx::Module& module) {
-  std::vector<const ptx::Variable*> placed;
-  const auto collect = [&](const std::vector<ptx::Variable>& variables) {
-    for (const auto& variable : variables) {
-      if (variable.space == ptx::Space::global || variable.space == ptx::Space::constant) {
-        placed.push_back(&variable);
-      }
-    }
-  };
-  collect(module.variables);
-  for (const auto& function : module.functions) collect(function.variables);
-  return placed;
-}
-
 namespace {
-
-std::uint64_t align_up(std::uint64_t value, std::uint64_t alignment) {
-  return alignment < 2 ? value : (value + alignment - 1) / alignment * alignment;
-}
-
-std::uint64_t alignment_of(const ptx::Variable& variable) {
-  return std::max<std::uint64_t>(
-      variable.alignment, variable.type == ptx::Type::none ? 1 : ptx::bytes_of(variable.type));
-}
 
 // Longer blocks are cut: compile time and the host's stack grow with a block's length.
 constexpr std::uint32_t kLongestBlock = 192;
 
-bool is_runtime_call(const ptx::Instruction& instruction) {
-  return instruction.callee == "vprintf" || instruction.callee == "__assertfail";
+// Functions whose address the module's code or variables hold: what a pointer may lead to.
+std::set<std::string, std::less<>> functions_by_address(const ptx::Module& module) {
+  std::set<std::string, std::less<>> names;
+  const auto add = [&](const std::string& name) {
+    if (const ptx::Function* f = module.find(name); f != nullptr && !f->entry) names.insert(name);
+  };
+  for (const auto& variable : module.variables) {
+    for (const auto& relocation : variable.relocations) add(relocation.symbol);
+  }
+  for (const auto& function : module.functions) {
+    for (const auto& instruction : function.body) {
+      for (const auto& operand : instruction.operands) add(operand.text);
+    }
+    for (const auto& variable : function.variables) {
+      for (const auto& relocation : variable.relocations) add(relocation.symbol);
+    }
+  }
+  return names;
 }
 
 class Builder {
  public:
-  Builder(const ptx::Module& module, const ptx::Function& kernel) {
+  Builder(const ptx::Module& module, const ptx::Function& kernel)
+      : by_address_(functions_by_address(module)) {
     graph_.module = &module;
     graph_.registers.push_back({"CC.CF", ptx::Type::pred});
     add_function(kernel);
@@ -67,7 +61,10 @@ class Builder {
 
   Graph build() {
     resolve_calls();
-    place_variables();
+    std::vector<bool> by_address(graph_.functions.size());
+    for (const std::uint32_t function : called_by_address_) by_address[function] = true;
+    find_frames(graph_, by_address);
+    place_variables(graph_);
     cut_blocks();
     connect();
     return std::move(graph_);
@@ -80,6 +77,7 @@ class Builder {
     graph_.functions.push_back(&function);
     first_step_.push_back(static_cast<std::uint32_t>(graph_.steps.size()));
     const auto base = static_cast<ptx::RegisterId>(graph_.registers.size());
+    graph_.first_register.push_back(base);
     graph_.registers.insert(graph_.registers.end(), function.registers.begin(),
                             function.registers.end());
     graph_.return_register.push_back(static_cast<std::uint32_t>(graph_.registers.size()));
@@ -98,35 +96,66 @@ class Builder {
     add_step(end, number);
     resolve_labels(function, number, step_of);
 
-    open_.insert(&function);
     const auto last = static_cast<std::uint32_t>(graph_.steps.size());
     for (std::uint32_t s = step_of[0]; s < last; ++s) {
-      const ptx::Instruction& instruction = graph_.steps[s].instruction;
-      if (instruction.opcode != "call" || is_runtime_call(instruction) || instruction.has("result"))
-        continue;
-      calls_.emplace_back(s, callee_number(instruction));
+      if (!is_call(graph_.steps[s])) continue;
+      const ptx::Instruction instruction = graph_.steps[s].instruction;  // the steps move and grow
+      std::vector<std::uint32_t> callees = instruction.callee.empty()
+                                               ? callees_by_address(instruction, function)
+                                               : std::vector{callee_number(instruction)};
+      graph_.steps[s].callees = graph_.steps[s + 1].callees = std::move(callees);
     }
-    open_.erase(&function);
     return number;
   }
 
   std::uint32_t callee_number(const ptx::Instruction& instruction) {
-    if (instruction.callee.empty()) refuse(instruction, "indirect calls are not supported");
     const ptx::Function* callee = graph_.module->find(instruction.callee);
     if (callee == nullptr || callee->declared_only) {
       refuse(instruction, "function " + instruction.callee + " has no body in this module");
     }
-    if (open_.contains(callee)) refuse(instruction, "recursion is not supported");
-    const auto known = std::find(graph_.functions.begin(), graph_.functions.end(), callee);
-    if (known != graph_.functions.end()) {
-      return static_cast<std::uint32_t>(known - graph_.functions.begin());
+    if (callee->entry) reject(instruction, instruction.callee + " is a kernel");
+    if (callee->results.size() != instruction.call_results.size() ||
+        callee->parameters.size() != instruction.call_arguments.size()) {
+      reject(instruction, "arguments do not match those of " + instruction.callee);
     }
-    const ptx::Instruction copy = instruction;  // the steps move as they grow
-    if (callee->results.size() != copy.call_results.size() ||
-        callee->parameters.size() != copy.call_arguments.size()) {
-      reject(copy, "arguments do not match those of " + copy.callee);
+    return number_of(*callee);
+  }
+
+  std::uint32_t number_of(const ptx::Function& function) {
+    const auto known = std::find(graph_.functions.begin(), graph_.functions.end(), &function);
+    if (known == graph_.functions.end()) return add_function(function);
+    return static_cast<std::uint32_t>(known - graph_.functions.begin());
+  }
+
+  // Every function that the pointer may hold, by the sizes of what it takes and returns.
+  std::vector<std::uint32_t> callees_by_address(const ptx::Instruction& instruction,
+                                                const ptx::Function& caller) {
+    const auto bytes_of = [&](const std::string& name) {
+      for (const auto* variables : {&caller.variables, &caller.parameters, &caller.results}) {
+        for (const auto& variable : *variables) {
+          if (variable.name == name) return variable.bytes;
+        }
+      }
+      reject(instruction, "no variable " + name);
+    };
+    const auto fit = [&](const std::vector<ptx::Variable>& declared,
+                         const std::vector<std::string>& given) {
+      return std::equal(declared.begin(), declared.end(), given.begin(), given.end(),
+                        [&](const ptx::Variable& variable, const std::string& name) {
+                          return variable.bytes == bytes_of(name);
+                        });
+    };
+    std::vector<std::uint32_t> callees;
+    for (const std::string& name : by_address_) {
+      const ptx::Function* function = graph_.module->find(name);
+      if (function->declared_only || !fit(function->parameters, instruction.call_arguments) ||
+          !fit(function->results, instruction.call_results)) {
+        continue;
+      }
+      callees.push_back(number_of(*function));
+      called_by_address_.insert(callees.back());
     }
-    return add_function(*callee);
+    return callees;
   }
 
   static void rebase(ptx::Operand& operand, ptx::RegisterId base) {
@@ -156,11 +185,11 @@ class Builder {
           static_cast<std::uint32_t>(graph_.steps.size() + (two_steps ? 2 : 1))};
       instruction.guarded = false;
     }
-    const bool calls = instruction.opcode == "call" && !is_runtime_call(instruction);
     add_step(instruction, function);
-    if (!calls) return;
+    if (!is_call(graph_.steps.back())) return;
     // Where the callee returns to, what it returned is fetched.
     instruction.modifiers = {"result"};
+    instruction.operands.clear();
     instruction.guarded = false;
     add_step(std::move(instruction), function);
   }
@@ -201,97 +230,10 @@ class Builder {
   }
 
   void resolve_calls() {
-    for (const auto& [step, callee] : calls_) {
-      graph_.steps[step].targets = {first_step_[callee], callee};
+    for (Step& step : graph_.steps) {
+      if (!is_call(step)) continue;
+      for (const std::uint32_t callee : step.callees) step.targets.push_back(first_step_[callee]);
     }
-  }
-
-  void place_variables() {
-    std::uint64_t shared = 0, local = 0, dynamic_alignment = 16;
-    std::unordered_map<std::string, Place> none;
-    const auto place = [&](const ptx::Variable& variable, bool argument) -> Place {
-      const std::uint64_t alignment = alignment_of(variable);
-      if (variable.space == ptx::Space::shared) {
-        if (variable.external || variable.bytes == 0) {
-          dynamic_alignment = std::max(dynamic_alignment, alignment);
-          return {Place::Kind::shared, ~std::uint64_t{0}, 0};
-        }
-        shared = align_up(shared, alignment);
-        shared += variable.bytes;
-        return {Place::Kind::shared, shared - variable.bytes, variable.bytes};
-      }
-      if (variable.space == ptx::Space::local || argument) {
-        local = align_up(local, alignment);
-        local += variable.bytes;
-        return {Place::Kind::local, local - variable.bytes, variable.bytes};
-      }
-      return {Place::Kind::symbol, 0, variable.bytes};
-    };
-    for (std::size_t f = 0; f < graph_.functions.size(); ++f) {
-      const ptx::Function& function = *graph_.functions[f];
-      auto& places = graph_.places.emplace_back();
-      if (function.entry) {
-        const ParameterLayout layout = layout_parameters(function.parameters);
-        for (std::size_t i = 0; i < function.parameters.size(); ++i) {
-          const ptx::Variable& parameter = function.parameters[i];
-          places[parameter.name] = {Place::Kind::parameter, layout.offsets[i], parameter.bytes};
-        }
-      } else {
-        for (const auto& parameter : function.parameters)
-          places[parameter.name] = place(parameter, true);
-        for (const auto& result : function.results) places[result.name] = place(result, true);
-      }
-      for (const auto& variable : function.variables) {
-        places[variable.name] = place(variable, variable.space == ptx::Space::param);
-      }
-    }
-    const std::set<std::string> used = used_symbols();
-    for (const auto& variable : graph_.module->variables) {
-      if (used.contains(variable.name))
-        graph_.module_places[variable.name] = place(variable, false);
-    }
-    number_symbols();
-    graph_.static_shared_bytes = static_cast<std::uint32_t>(shared);
-    graph_.dynamic_offset = static_cast<std::uint32_t>(align_up(shared, dynamic_alignment));
-    graph_.local_bytes = static_cast<std::uint32_t>(align_up(local, 16));
-    if (shared > (1u << 24) || local > (1u << 24)) {
-      throw Fault(CUDA_ERROR_INVALID_PTX, "kernel " + graph_.functions[0]->name +
-                                              ": more shared or local memory than any GPU has");
-    }
-    finish_dynamic(graph_.module_places);
-    for (auto& places : graph_.places) finish_dynamic(places);
-  }
-
-  void finish_dynamic(std::unordered_map<std::string, Place>& places) const {
-    for (auto& [name, place] : places) {
-      if (place.offset == ~std::uint64_t{0}) place.offset = graph_.dynamic_offset;
-    }
-  }
-
-  void number_symbols() {
-    std::unordered_map<std::string_view, std::uint64_t> numbers;
-    for (const ptx::Variable* variable : placed_variables(*graph_.module)) {
-      numbers.emplace(variable->name, numbers.size());
-    }
-    const auto number = [&](std::unordered_map<std::string, Place>& places) {
-      for (auto& [name, place] : places) {
-        if (place.kind == Place::Kind::symbol) place.offset = numbers[name];
-      }
-    };
-    number(graph_.module_places);
-    for (auto& places : graph_.places) number(places);
-  }
-
-  std::set<std::string> used_symbols() const {
-    std::set<std::string> used;
-    const auto visit = [&](const auto& self, const ptx::Operand& operand) -> void {
-      if (!operand.text.empty()) used.insert(operand.text);
-      for (const auto& element : operand.elements) self(self, element);
-    };
-    for (const Step& step : graph_.steps) {
-      for (const auto& operand : step.instruction.operands) visit(visit, operand);
-    }
-    return used;
   }
 
   // The member masks that all running lanes are known to have met, within a block.
@@ -309,11 +251,7 @@ class Builder {
     const std::size_t count = graph_.steps.size();
     std::vector<bool> leads(count + 1, false);
     for (const Step& step : graph_.steps) {
-      if (step.instruction.opcode == "call") {
-        if (!step.targets.empty()) leads[step.targets[0]] = true;
-      } else {
-        for (const std::uint32_t target : step.targets) leads[target] = true;
-      }
+      for (const std::uint32_t target : step.targets) leads[target] = true;
     }
     block_of_.resize(count);
     Met met;
@@ -365,44 +303,41 @@ class Builder {
   // Targets become blocks, and blocks learn their successors.
   void connect() {
     for (std::uint32_t b = 0; b < graph_.blocks.size(); ++b) {
-      Step& step = graph_.steps[graph_.blocks[b].last - 1];
-      if (step.instruction.opcode != "call" || step.targets.empty()) continue;
-      graph_.return_blocks[step.targets[1]].push_back(b + 1);
+      const Step& step = graph_.steps[graph_.blocks[b].last - 1];
+      if (!is_call(step)) continue;
+      for (const std::uint32_t callee : step.callees) graph_.return_blocks[callee].push_back(b + 1);
     }
     for (std::uint32_t b = 0; b < graph_.blocks.size(); ++b) {
       BasicBlock& block = graph_.blocks[b];
       Step& step = graph_.steps[block.last - 1];
-      const std::string& opcode = step.instruction.opcode;
-      if (opcode == "call" && !step.targets.empty()) {
-        step.targets[0] = block_of_[step.targets[0]];
-        block.successors = {step.targets[0]};
-        continue;
-      }
       for (auto& target : step.targets) target = block_of_[target];
       block.successors = step.targets;
+      const std::string& opcode = step.instruction.opcode;
       if (opcode == "ret") block.successors = graph_.return_blocks[step.function];
-      const bool goes_on = !ends_block(step) || (opcode == "bra" && step.instruction.guarded);
+      // Saved registers pass by the callee, to where it returns.
+      const bool goes_on = !ends_block(step) || (opcode == "bra" && step.instruction.guarded) ||
+                           !step.saved.empty();
       if (goes_on) block.successors.push_back(b + 1);
     }
   }
 
   Graph graph_;
+  const std::set<std::string, std::less<>> by_address_;
+  std::set<std::uint32_t> called_by_address_;
   std::vector<std::uint32_t> first_step_;  // of each function
-  std::set<const ptx::Function*> open_;    // being added: calling one of them is recursion
-  std::vector<std::pair<std::uint32_t, std::uint32_t>> calls_;  // step, function
-  std::vector<std::uint32_t> block_of_;                         // each step's block
+  std::vector<std::uint32_t> block_of_;    // each step's block
 };
 
 }  // namespace
 
-ParameterLayout layout_parameters(const std::vector<ptx::Variable>& parameters) {
-  ParameterLayout layout;
-  for (const auto& parameter : parameters) {
-    layout.bytes = static_cast<std::uint32_t>(align_up(layout.bytes, alignment_of(parameter)));
-    layout.offsets.push_back(layout.bytes);
-    layout.bytes += static_cast<std::uint32_t>(parameter.bytes);
-  }
-  return layout;
+bool is_runtime_call(const ptx::Instruction& instruction) {
+  return instruction.callee == "vprintf" || instruction.callee == "__assertfail" ||
+         instruction.callee == "malloc" || instruction.callee == "free";
+}
+
+bool is_call(const Step& step) {
+  return step.instruction.opcode == "call" && !step.instruction.has("result") &&
+         !is_runtime_call(step.instruction);
 }
 
 const Place* Graph::find_place(std::uint32_t function, const std::string& name) const {

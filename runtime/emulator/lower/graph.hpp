@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <unordered_map>
@@ -33,7 +34,15 @@ struct Step {
   // Sets of wgmma's registers: of a wgmma its accumulators and then its A, of others what they
   // write.
   std::vector<std::uint32_t> fragments;
+  std::vector<std::uint32_t> callees;  // of a call, and of the result after it: functions
+  // Of a call that may come back to its own function, and of its result: the registers that the
+  // thread's stack keeps meanwhile, one after another from Frame::variable_bytes.
+  std::vector<ptx::RegisterId> saved;
 };
+
+// Calls, but to what the device's runtime offers (printf, malloc, ...), end their block.
+bool is_runtime_call(const ptx::Instruction& instruction);
+bool is_call(const Step& step);
 
 struct BasicBlock {
   std::uint32_t first = 0, last = 0;  // steps
@@ -49,10 +58,27 @@ struct BasicBlock {
 
 // Where a variable is: what its name stands for as an address.
 struct Place {
-  enum class Kind : std::uint8_t { shared, local, parameter, symbol };
+  enum class Kind : std::uint8_t {
+    shared,
+    local,
+    stack,  // local memory too, counted from where the function's frame begins
+    parameter,
+    symbol,
+  };
   Kind kind = Kind::symbol;
   std::uint64_t offset = 0;  // or, of a symbol, its number
   std::uint64_t bytes = 0;
+  bool is_local() const { return kind == Kind::local || kind == Kind::stack; }
+};
+
+// Variables of most functions have one place in the thread's local memory. Those of a function that
+// may be active more than once, or that is called by its address, lie in a frame on the thread's
+// stack: results and parameters first, each at a multiple of 16, so that a call through a pointer
+// finds them whichever function it comes to.
+struct Frame {
+  bool on_stack = false;
+  std::uint32_t variable_bytes = 0;
+  std::uint32_t bytes = 0;  // saved registers included
 };
 
 constexpr std::uint32_t kNoSlot = ~0u;
@@ -63,6 +89,9 @@ struct Graph {
   std::vector<const ptx::Function*> functions;  // the kernel first
   std::vector<ptx::Register> registers;         // of all functions, and one return address each
   std::vector<std::uint32_t> return_register;  // of each function: the block that a lane returns to
+  std::vector<ptx::RegisterId> first_register;  // of each function; its last is return_register
+  std::vector<Frame> frames;                    // of each function
+  bool uses_stack = false;
   std::vector<Step> steps;
   std::vector<BasicBlock> blocks;
   std::vector<std::vector<std::uint32_t>> return_blocks;  // of each function: where its calls go on
@@ -84,16 +113,28 @@ struct Graph {
 // Variables that have an address of their own in device memory, in the order of their numbers.
 std::vector<const ptx::Variable*> placed_variables(const ptx::Module& module);
 
+// The value of a function's address: of memory that no device has. nullopt if there is no such
+// function.
+std::optional<std::uint64_t> function_address(const ptx::Module& module, std::string_view name);
+
 struct ParameterLayout {
   std::vector<std::uint32_t> offsets;
   std::uint32_t bytes = 0;
 };
 ParameterLayout layout_parameters(const std::vector<ptx::Variable>& parameters);
 
-// Throws Fault for an instruction that the table lacks, for recursion and indirect calls.
+// Throws Fault for an instruction that the table lacks and for calls of what the module lacks.
 Graph build_graph(const ptx::Module& module, const ptx::Function& kernel);
 
-// Fills in live_in, live_out, slots and what is counted from them.
+// Finds which functions may be active more than once, given which are called by address, and fills
+// in frames and uses_stack, and which calls come back to their own function (saved is then not
+// empty: it holds the return register).
+void find_frames(Graph& graph, const std::vector<bool>& by_address);
+
+// Fills in places, module_places and the sizes of memory.
+void place_variables(Graph& graph);
+
+// Fills in live_in, live_out, slots, what is counted from them, and saved registers.
 void assign_slots(Graph& graph);
 
 // Fills in what wgmma needs, if there is any: in_flight, fragments, and the room for these.
@@ -101,6 +142,9 @@ void find_in_flight(Graph& graph);
 
 // Fills in undefined_in and mask_slots, after assign_slots.
 void find_undefined(Graph& graph);
+
+// A register's bytes in one lane, a predicate as 0 or ~0.
+std::uint32_t saved_bytes(const ptx::Register& reg);
 
 // Fills in `converged`.
 void find_convergence(Graph& graph);

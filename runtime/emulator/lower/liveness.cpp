@@ -28,8 +28,12 @@ Effects effects_of(const Graph& graph, const BasicBlock& block) {
       if (step.instruction.guarded) read(reg);
     });
     if (step.instruction.opcode == "ret") read(graph.return_register[step.function]);
-    if (step.instruction.opcode == "call" && !step.targets.empty()) {
-      effects.writes[graph.return_register[step.targets[1]]] = true;
+    if (is_call(step)) {
+      // The call keeps its function's return address before it writes that of the callee.
+      if (!step.saved.empty()) read(graph.return_register[step.function]);
+      for (const std::uint32_t callee : step.callees) {
+        effects.writes[graph.return_register[callee]] = true;
+      }
     }
     if (step.instruction.guarded) continue;
     visit_registers(
@@ -81,10 +85,37 @@ struct Slot {
   std::vector<std::uint64_t> taken;  // a bit per boundary: block 2b's begin, 2b+1 its end
 };
 
+// A call that may come back to its own function keeps on the stack what its function needs after
+// it.
+void find_saved(Graph& graph) {
+  for (const BasicBlock& block : graph.blocks) {
+    const std::uint32_t s = block.last - 1;
+    Step& call = graph.steps[s];
+    if (!is_call(call) || call.saved.empty()) continue;
+    const Set& live = graph.blocks[static_cast<std::size_t>(&block - graph.blocks.data()) + 1].live_in;
+    call.saved.clear();
+    std::uint32_t bytes = 0;
+    for (ptx::RegisterId r = graph.first_register[call.function];
+         r <= graph.return_register[call.function]; ++r) {
+      if (!live[r]) continue;
+      call.saved.push_back(r);
+      bytes += saved_bytes(graph.registers[r]);
+    }
+    graph.steps[s + 1].saved = call.saved;
+    Frame& frame = graph.frames[call.function];
+    frame.bytes = std::max(frame.bytes, (frame.variable_bytes + bytes + 15) / 16 * 16);
+  }
+}
+
 }  // namespace
+
+std::uint32_t saved_bytes(const ptx::Register& reg) {
+  return reg.type == ptx::Type::pred ? 4 : static_cast<std::uint32_t>(ptx::bytes_of(reg.type));
+}
 
 void assign_slots(Graph& graph) {
   find_live(graph);
+  find_saved(graph);
   const std::size_t words = (graph.blocks.size() * 2 + 63) / 64;
   std::vector<std::vector<std::uint64_t>> at(graph.registers.size());
   const auto mark = [&](const Set& live, std::size_t boundary) {

@@ -41,7 +41,7 @@ Window resolve_parameter(Emitter& e, Window window, const Operand& operand) {
   if (window != Window::parameter) return window;
   if (operand.has_reg) return Window::generic;
   const Place* place = e.graph().find_place(e.step().function, operand.text);
-  return place != nullptr && place->kind == Place::Kind::local ? Window::local : Window::generic;
+  return place != nullptr && place->is_local() ? Window::local : Window::generic;
 }
 
 unsigned vector_count(const ptx::Instruction& instruction) {

@@ -10,6 +10,7 @@
 #include <shared_mutex>
 
 #include "fault.hpp"
+#include "memory/heap.hpp"
 
 namespace octavo::emulator {
 namespace {
@@ -27,6 +28,7 @@ struct Memory::State {
   std::size_t used = 0;
   std::map<std::uint64_t, std::uint64_t> live;   // begin -> bytes asked for
   std::map<std::uint64_t, std::uint64_t> freed;  // likewise; never overlaps `live`
+  Heap heap;
   std::atomic<std::uint64_t> generation{1};
   mutable std::shared_mutex mutex;
 
@@ -34,6 +36,23 @@ struct Memory::State {
   static auto before(const std::map<std::uint64_t, std::uint64_t>& ranges, std::uint64_t address) {
     auto next = ranges.upper_bound(address);
     return next == ranges.begin() ? ranges.end() : std::prev(next);
+  }
+
+  // Takes an allocation, of the heap or not, from those that are live; its bytes.
+  std::size_t forget_live(std::uint64_t address, bool of_heap) {
+    const auto it = live.find(address);
+    if (it == live.end() || heap.owns(address) != of_heap) {
+      const bool twice = freed.contains(address);
+      throw Fault(CUDA_ERROR_INVALID_VALUE,
+                  fmt::format("free of 0x{:x}, which {}", address,
+                              twice ? "was freed already" : "no allocation starts at"));
+    }
+    const std::size_t bytes = it->second;
+    if (freed.size() >= kFreedRemembered) freed.erase(freed.begin());
+    freed[address] = bytes;
+    live.erase(it);
+    ++generation;
+    return bytes;
   }
 
   void forget_freed(std::uint64_t begin, std::uint64_t end) {
@@ -48,7 +67,9 @@ Memory::Memory(std::size_t capacity) : state_(std::make_unique<State>()) {
 }
 
 Memory::~Memory() {
-  for (const auto& [begin, bytes] : state_->live) std::free(reinterpret_cast<void*>(begin));
+  for (const auto& [begin, bytes] : state_->live) {
+    if (!state_->heap.owns(begin)) std::free(reinterpret_cast<void*>(begin));
+  }
 }
 
 std::uint64_t Memory::allocate(std::size_t bytes) {
@@ -72,21 +93,27 @@ std::uint64_t Memory::allocate(std::size_t bytes) {
   return begin;
 }
 
+std::uint64_t Memory::allocate_heap(std::size_t bytes) {
+  std::unique_lock lock(state_->mutex);
+  const std::uint64_t begin = state_->heap.take(bytes);
+  if (begin == 0) return 0;
+  std::memset(reinterpret_cast<void*>(begin), 0xFF, bytes);
+  state_->forget_freed(begin, begin + bytes);
+  state_->live.emplace(begin, bytes);
+  ++state_->generation;
+  return begin;
+}
+
 void Memory::release(std::uint64_t address) {
   std::unique_lock lock(state_->mutex);
-  const auto it = state_->live.find(address);
-  if (it == state_->live.end()) {
-    const bool twice = state_->freed.contains(address);
-    throw Fault(CUDA_ERROR_INVALID_VALUE,
-                fmt::format("free of 0x{:x}, which {}", address,
-                            twice ? "was freed already" : "no allocation starts at"));
-  }
-  state_->used -= (it->second + kAlignment - 1) / kAlignment * kAlignment;
-  if (state_->freed.size() >= kFreedRemembered) state_->freed.erase(state_->freed.begin());
-  state_->freed[address] = it->second;
-  state_->live.erase(it);
-  ++state_->generation;
+  const std::size_t bytes = state_->forget_live(address, false);
+  state_->used -= (bytes + kAlignment - 1) / kAlignment * kAlignment;
   std::free(reinterpret_cast<void*>(address));
+}
+
+void Memory::release_heap(std::uint64_t address) {
+  std::unique_lock lock(state_->mutex);
+  state_->heap.give_back(address, state_->forget_live(address, true));
 }
 
 Memory::Range Memory::find(std::uint64_t address) const {

@@ -22,6 +22,10 @@ class Memory {
   std::uint64_t allocate(std::size_t bytes);
   void release(std::uint64_t address);  // throws Fault for what was not allocated
 
+  // Kernels' malloc and free: of a heap of Heap::kBytes; 0 if it has no room. Fresh memory as above.
+  std::uint64_t allocate_heap(std::size_t bytes);
+  void release_heap(std::uint64_t address);  // throws Fault for what was not allocated there
+
   struct Range {
     std::uint64_t begin = 0, end = 0;
     bool contains(std::uint64_t address, std::uint64_t bytes) const {
