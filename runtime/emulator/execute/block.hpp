@@ -70,7 +70,7 @@ struct Launch {
   // What printf wrote, by block: it goes to stdout when the grid is done, in order of the blocks.
   std::mutex print_mutex;
   std::map<std::uint64_t, std::string> printed;
-  void print(std::uint64_t block, std::string_view text);
+  void print(const Block& block, std::string_view text);
 };
 
 struct Barrier {

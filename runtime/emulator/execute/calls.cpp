@@ -121,7 +121,7 @@ static void octavo_printf(Warp* warp, std::uint32_t mask, std::uint32_t* result,
     }
     result[lane] = conversions;
   });
-  warp->block->launch->print(warp->block->number, out);
+  warp->block->launch->print(*warp->block, out);
 }
 
 static void octavo_assert(Warp* warp, std::uint32_t mask, const std::uint64_t* message,

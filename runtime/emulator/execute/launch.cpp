@@ -71,9 +71,10 @@ void shuffle_turns(Launch& launch) {
 
 }  // namespace
 
-void Launch::print(std::uint64_t block, std::string_view text) {
+void Launch::print(const Block& block, std::string_view text) {
+  const auto [x, y, z] = block.index;
   const std::lock_guard lock(print_mutex);
-  printed[block] += text;
+  printed[(std::uint64_t{z} * shape.grid.y + y) * shape.grid.x + x] += text;
 }
 
 void run_grid(Launch& launch, unsigned threads) {

@@ -94,7 +94,7 @@ class LoadedProgram final : public Program {
     launch.code = {reinterpret_cast<KernelFunction>(kernel.code->function()),
                    kernel.code->summary().frame_bytes, kernel.code->summary().dynamic_offset,
                    kernel.code->summary().asynchronous != 0,
-                   kernel.code->summary().uses_stack != 0 ? kStackBytes : 0};
+                   kernel.code->summary().uses_stack != 0 ? kThreadStackBytes : 0};
     launch.shape = shape;
     // Kernels may read it in words of eight bytes.
     std::vector<std::uint64_t> copy((info.parameter_bytes + 7) / 8 + 1);

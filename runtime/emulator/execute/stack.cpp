@@ -20,7 +20,7 @@ static void octavo_check_stack(Warp* warp, std::uint32_t mask, std::uint32_t bey
   for_lanes(mask, [&](int lane) {
     if (std::uint64_t{warp->stack[lane]} + beyond + bytes <= warp->stack_end[lane]) return;
     fault(*warp, CUDA_ERROR_HARDWARE_STACK_ERROR, lane,
-          "the call needs more than the thread's %u bytes of stack", kStackBytes);
+          "the call needs more than the thread's %u bytes of stack", kThreadStackBytes);
   });
 }
 
@@ -83,7 +83,7 @@ static void octavo_alloca(Warp* warp, std::uint32_t mask, std::uint64_t* result,
     if (begin < lowest) {
       fault(*warp, CUDA_ERROR_HARDWARE_STACK_ERROR, lane,
             "%llu bytes are more than is left of the thread's %u bytes of stack",
-            static_cast<unsigned long long>(size[lane]), kStackBytes);
+            static_cast<unsigned long long>(size[lane]), kThreadStackBytes);
     }
     warp->stack_end[lane] = static_cast<std::uint32_t>(begin);
     result[lane] = begin;

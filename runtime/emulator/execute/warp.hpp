@@ -19,7 +19,7 @@ constexpr std::uint32_t kExited = 0xFFFFFFFFu;
 // Below each frame of a thread's stack: the stack_end to go back to.
 constexpr std::uint32_t kFrameHeader = 16;
 // Of a thread, in kernels with recursion, calls by address or alloca.
-constexpr std::uint32_t kStackBytes = 16384;
+constexpr std::uint32_t kThreadStackBytes = 16384;
 
 struct Block;
 struct MbarrierWait;

@@ -73,8 +73,8 @@ void save_registers(Emitter& e, const Step& step) {
   std::uint32_t offset = e.graph().frames[step.function].variable_bytes;
   for (const ptx::RegisterId reg : step.saved) {
     const std::uint32_t bytes = saved_bytes(e.graph().registers[reg]);
-    e.call("octavo_save_register", {e.warp(), e.mask(), e.spill(value_of(e, reg)),
-                                    e.number(offset), e.number(bytes)});
+    e.call("octavo_save_register",
+           {e.warp(), e.mask(), e.spill(value_of(e, reg)), e.number(offset), e.number(bytes)});
     offset += bytes;
   }
 }
@@ -174,7 +174,8 @@ void lower_call(Emitter& e, const Step& step) {
   e.require_defined(e.undefined(), Use::address, e.mask());
   const std::uint32_t beyond = frame_step(e, step);
   std::uint32_t needs = 0;
-  for (const std::uint32_t callee : step.callees) needs = std::max(needs, graph.frames[callee].bytes);
+  for (const std::uint32_t callee : step.callees)
+    needs = std::max(needs, graph.frames[callee].bytes);
   save_registers(e, step);
   if (uses_frame(e, step)) {
     e.call("octavo_check_stack", {e.warp(), e.mask(), e.number(beyond), e.number(needs)});

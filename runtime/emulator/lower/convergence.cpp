@@ -26,7 +26,7 @@ bool is_pure(const Step& step) {
   if (instruction.opcode == "ld")
     return instruction.has("param") && !instruction.operands[1].has_reg;
   static constexpr std::string_view kVarying[] = {"ldu",  "atom",   "activemask",
-                                                 "cvta", "alloca", "stacksave"};
+                                                  "cvta", "alloca", "stacksave"};
   if (step.row->flow != Flow::plain) return false;
   if (std::find(std::begin(kVarying), std::end(kVarying), instruction.opcode) != std::end(kVarying))
     return false;

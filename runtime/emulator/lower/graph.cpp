@@ -315,8 +315,8 @@ class Builder {
       const std::string& opcode = step.instruction.opcode;
       if (opcode == "ret") block.successors = graph_.return_blocks[step.function];
       // Saved registers pass by the callee, to where it returns.
-      const bool goes_on = !ends_block(step) || (opcode == "bra" && step.instruction.guarded) ||
-                           !step.saved.empty();
+      const bool goes_on =
+          !ends_block(step) || (opcode == "bra" && step.instruction.guarded) || !step.saved.empty();
       if (goes_on) block.successors.push_back(b + 1);
     }
   }

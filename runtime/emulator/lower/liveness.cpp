@@ -92,7 +92,8 @@ void find_saved(Graph& graph) {
     const std::uint32_t s = block.last - 1;
     Step& call = graph.steps[s];
     if (!is_call(call) || call.saved.empty()) continue;
-    const Set& live = graph.blocks[static_cast<std::size_t>(&block - graph.blocks.data()) + 1].live_in;
+    const Set& live =
+        graph.blocks[static_cast<std::size_t>(&block - graph.blocks.data()) + 1].live_in;
     call.saved.clear();
     std::uint32_t bytes = 0;
     for (ptx::RegisterId r = graph.first_register[call.function];

@@ -45,7 +45,6 @@ ParameterLayout layout_parameters(const std::vector<ptx::Variable>& parameters) 
   return layout;
 }
 
-
 std::optional<std::uint64_t> function_address(const ptx::Module& module, std::string_view name) {
   // Not canonical on any host, so that no allocation is there; aligned as member pointers need.
   constexpr std::uint64_t kFunctions = std::uint64_t{0xF0} << 48;
@@ -180,7 +179,8 @@ void place_variables(Graph& graph) { Placer(graph).place(); }
 void find_frames(Graph& graph, const std::vector<bool>& by_address) {
   const std::size_t count = graph.functions.size();
   std::vector<std::set<std::uint32_t>> calls(count);
-  for (const Step& step : graph.steps) calls[step.function].insert(step.callees.begin(), step.callees.end());
+  for (const Step& step : graph.steps)
+    calls[step.function].insert(step.callees.begin(), step.callees.end());
   // reaches[f][g]: f may come to call g, itself or by what it calls.
   std::vector<std::vector<bool>> reaches(count, std::vector<bool>(count));
   for (std::uint32_t f = 0; f < count; ++f) {
@@ -205,8 +205,8 @@ void find_frames(Graph& graph, const std::vector<bool>& by_address) {
   for (std::size_t s = 0; s < graph.steps.size(); ++s) {
     Step& step = graph.steps[s];
     if (!is_call(step)) continue;
-    const bool comes_back = std::any_of(
-        step.callees.begin(), step.callees.end(), [&](std::uint32_t callee) {
+    const bool comes_back =
+        std::any_of(step.callees.begin(), step.callees.end(), [&](std::uint32_t callee) {
           return callee == step.function || reaches[callee][step.function];
         });
     if (!comes_back) continue;

@@ -22,7 +22,8 @@ class Memory {
   std::uint64_t allocate(std::size_t bytes);
   void release(std::uint64_t address);  // throws Fault for what was not allocated
 
-  // Kernels' malloc and free: of a heap of Heap::kBytes; 0 if it has no room. Fresh memory as above.
+  // Kernels' malloc and free: of a heap of Heap::kBytes; 0 if it has no room. Fresh memory as
+  // above.
   std::uint64_t allocate_heap(std::size_t bytes);
   void release_heap(std::uint64_t address);  // throws Fault for what was not allocated there
 
