@@ -18,6 +18,7 @@
 #include "lower/code_cache.hpp"
 #include "lower/compile.hpp"
 #include "ptx/parser.hpp"
+#include "tensor_core/fast_dot.hpp"
 
 namespace octavo::emulator {
 namespace {
@@ -104,6 +105,7 @@ class LoadedProgram final : public Program {
     launch.memory = &memory_;
     launch.device = &device_;
     launch.order = order_from_environment();
+    tensor_core::set_numerics(tensor_core::numerics_from_environment());
     launch.ptx = ptx_;
     launch.undefined_origin = [&](int line, const std::vector<int>& loads) {
       return lower::undefined_origin(module_, *module_.find(info.name), line, loads);

@@ -5,6 +5,7 @@
 #include <cstring>
 #include <utility>
 
+#include "tensor_core/fast_dot.hpp"
 #include "tensor_core/fragments.hpp"
 
 namespace octavo::emulator::tensor_core {
@@ -34,6 +35,9 @@ void multiply(std::uint32_t* d, const std::uint32_t* a, const std::uint32_t* b,
   load_accumulator(c, kShape.accumulator, tile);
   if constexpr (is_integer(kShape.a)) {
     integer_tile_dot(kShape.a, kShape.b, kShape.k, false, tile);
+  } else if (numerics() == Numerics::fast) {
+    rows_to_fp32(kShape.a, kShape.k, tile);
+    fast_tile_dot(kShape.accumulator, kShape.b, kShape.k, tile);
   } else {
     static const DotModel& model =
         *find_dot_model(Instruction::mma_sync, kShape.compute_capability, kShape.a, kShape.b);

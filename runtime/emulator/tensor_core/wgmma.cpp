@@ -1,5 +1,6 @@
 #include "tensor_core/wgmma.hpp"
 
+#include "tensor_core/fast_dot.hpp"
 #include "tensor_core/fragments.hpp"
 
 namespace octavo::emulator::tensor_core {
@@ -36,15 +37,22 @@ void wgmma(const WgmmaShape& shape, bool saturate, const std::uint32_t* a, const
   const int k = shape.k();
   const int words = shape.accumulator_registers() * kLanes / (shape.n / kTileColumns);
   const DotModel* model = find_dot_model(Instruction::wgmma, kComputeCapability, shape.a, shape.b);
+  const bool fast = model != nullptr && numerics() == Numerics::fast;
   Tile tile;
   TileRows rows;
   load_rows(a, shape.a, k, tile);
-  if (model != nullptr) rows = decode_rows(*model, shape.a, k, tile);
+  if (fast) {
+    rows_to_fp32(shape.a, k, tile);
+  } else if (model != nullptr) {
+    rows = decode_rows(*model, shape.a, k, tile);
+  }
   for (int column = 0; column < shape.n; column += kTileColumns) {
     load_columns(b, shape.b, k, tile);
     load_accumulator(d, shape.accumulator, tile);
     if (model == nullptr) {
       integer_tile_dot(shape.a, shape.b, k, saturate, tile);
+    } else if (fast) {
+      fast_tile_dot(shape.accumulator, shape.b, k, tile);
     } else {
       tile_dot(*model, shape.accumulator, shape.a, rows, shape.b, k, tile);
     }
