@@ -1,6 +1,7 @@
-// decode and append on a device, beside the ceilings of its memory, measured first:
+// decode and append on a device, beside its ceilings, measured first:
 //   read  a kernel that reads as many bytes and does nothing else; decode is given as a share of it
-//   copy  the driver's copy; append is given as a share of one that moves as many bytes
+//   copy  a kernel that reads and writes as many; append is given as a share of it
+//   wgmma what the tensor cores do of products alone
 // decode runs over the spec's cache and, with the same kernel skeleton, over a bf16 one.
 //
 //   benchmark_attention [SPEC.yaml] [--batch 1,8] [--context 16384,65536] [--append 1024,65536]
@@ -8,6 +9,7 @@
 //
 // tools/timing.hpp says how it is timed. Inputs are random.
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
@@ -18,6 +20,7 @@
 
 #include "runtime/attention.hpp"
 #include "tools/json_file.hpp"
+#include "tools/probe.hpp"
 #include "tools/terminal.hpp"
 #include "tools/timing.hpp"
 
@@ -25,6 +28,10 @@ namespace octavo {
 namespace {
 
 using json = nlohmann::ordered_json;
+
+const char* const kWgmmaText =
+#include "probes/wgmma_rate.inc"
+    ;
 
 struct Options {
   std::string spec = OCTAVO_SOURCE_DIR "/specs/llama-3.1-8b.yaml", device = "auto";
@@ -89,6 +96,33 @@ class Bench {
     };
     row("copy", timing_.time_copy(memory.address(), bytes, 1));
     row("read", timing_.time_read(memory.address(), bytes, 1));
+    if (device_.architecture().name == "sm_90a") {
+      measure_wgmma("bf16", "m64n256k16.f32.bf16.bf16", ", 1, 1, 0, 0", 16);
+      measure_wgmma("e4m3", "m64n256k32.f32.e4m3.e4m3", ", 1, 1", 32);
+    }
+  }
+
+  void measure_wgmma(const char* type, const char* shape, const char* immediates, int k) {
+    std::vector<std::string> accumulators;
+    for (int i = 0; i < 128; ++i) accumulators.push_back(fmt::format("d{}", i));
+    const Probe probe(device_,
+                      fmt::format("#define INSTRUCTION \"wgmma.mma_async.sync.aligned.{}\"\n"
+                                  "#define ACCUMULATORS \"{{{}}}\"\n#define IMMEDIATES \"{}\"\n",
+                                  shape, fmt::join(accumulators, ", "), immediates) +
+                          kWgmmaText,
+                      "probe");
+    const Buffer sink(device_, sizeof(float));
+    const unsigned rounds = device_.emulated() ? 1 : 10000;
+    const auto blocks = static_cast<unsigned>(device_.multiprocessors());
+    constexpr double kProductsInRound = 2.0 * 4;  // of two warpgroups
+    const double operations = 2.0 * 64 * 256 * k * kProductsInRound * rounds * blocks;
+    const double milliseconds = timing_.time(1, 0, [&](std::size_t) {
+      probe.launch(blocks, 256, timing_.stream(), rounds, sink.address());
+    });
+    add({{"kernel", "wgmma"},
+         {"type", type},
+         {"us", 1e3 * milliseconds},
+         {"tflop_per_s", operations / milliseconds / 1e9}});
   }
 
   // The pages of a cache in a shuffled order, as a server's are after a while; each copy has its
@@ -271,8 +305,8 @@ class Bench {
   }
 
   void print() const {
-    std::vector<std::vector<std::string>> cells = {{"kernel", "cache", "batch", "tokens", "splits",
-                                                    "us", "GB/s", "ceiling us", "share",
+    std::vector<std::vector<std::string>> cells = {{"kernel", "type", "batch", "tokens", "splits",
+                                                    "us", "GB/s, TFLOP/s", "ceiling us", "share",
                                                     "bf16 / this"}};
     for (const json& row : rows_) {
       const auto text = [&](const char* key) {
@@ -286,9 +320,10 @@ class Bench {
         }
         return std::string("-");
       };
-      cells.push_back({text("kernel"), text("cache"), text("batch"),
-                       text(row.contains("context") ? "context" : "tokens"), text("splits"),
-                       number({"us"}, "{:.1f}"), number({"gb_per_s"}, "{:.0f}"),
+      cells.push_back({text("kernel"), text(row.contains("cache") ? "cache" : "type"),
+                       text("batch"), text(row.contains("context") ? "context" : "tokens"),
+                       text("splits"), number({"us"}, "{:.1f}"),
+                       number({"gb_per_s", "tflop_per_s"}, "{:.0f}"),
                        number({"read_us", "copy_us"}, "{:.1f}"),
                        number({"share_of_read", "share_of_copy"}, "{:.3f}"),
                        number({"bf16_over_this"}, "{:.2f}")});

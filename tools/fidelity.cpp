@@ -29,9 +29,20 @@ struct Options {
   std::string device = "auto";
 };
 
+struct Shape {
+  std::vector<int> lengths;
+  int queries, splits;
+};
+
+// Lengths that end inside a tile and inside a page; and tiles enough for every warp to take
+// several.
+const Shape kShort = {{421, 65, 1}, 2, 3}, kLong = {{5000}, 1, 7};
+constexpr std::uint64_t kSeed = 4;
+
 struct Case {
   std::string name;
   Spec spec;
+  Shape shape = kShort;
 };
 
 // What no shipped spec has.
@@ -48,10 +59,12 @@ attention: {query_heads: 8, kv_heads: 2, head_dim: 128}
 compute: {matmul: fp8, accumulation: {levels: 2}}
 ---
 octavo: 1
-name: bf16-cache
-attention: {query_heads: 8, kv_heads: 2, head_dim: 128}
-kv_cache: {format: bf16}
+name: 16-bit-cache
+attention: {query_heads: 6, kv_heads: 2, head_dim: {qk: 192, v: 128}, rope: {pairing: interleaved}}
+kv_cache: {format: bf16, page_size: 16}
 compute: {matmul: bf16}
+input: fp32
+output: e4m3
 ---
 octavo: 1
 name: head-scales
@@ -59,11 +72,6 @@ attention: {query_heads: 8, kv_heads: 2, head_dim: 128, softcap: 20, sinks: true
 kv_cache: {scale: head, layout: contiguous}
 output: fp16
 )";
-
-// Enough tokens for several tiles a warp, and lengths that end inside one.
-const std::vector<int> kLengths = {421, 65, 1};
-constexpr int kQueries = 2, kSplits = 3;
-constexpr std::uint64_t kSeed = 4;
 
 void add_cases(const std::vector<Spec>& specs, std::vector<Case>& cases) {
   for (const Spec& spec : specs)
@@ -79,14 +87,16 @@ std::vector<Case> all_cases(const Options& options) {
     add_cases(parse_specs(more.substr(from, to - from), "fidelity.cpp"), cases);
     from = to + 4;
   }
+  cases.push_back({cases.back().name + "-long", cases.back().spec, kLong});
   return cases;
 }
 
 std::vector<Trial::Written> run_case(const Case& of, const Device& device) {
   std::vector<int> queries;
-  for (const int length : kLengths) queries.push_back(std::min(length, kQueries));
-  const reference::Inputs inputs = reference::draw_inputs(of.spec, kLengths, queries, kSeed);
-  Trial trial(of.spec, device, inputs, kSplits);
+  const Shape& shape = of.shape;
+  for (const int length : shape.lengths) queries.push_back(std::min(length, shape.queries));
+  const reference::Inputs inputs = reference::draw_inputs(of.spec, shape.lengths, queries, kSeed);
+  Trial trial(of.spec, device, inputs, shape.splits);
   trial.append();
   trial.decode();
   return trial.written();

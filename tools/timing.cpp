@@ -23,6 +23,7 @@ Timing::Timing(const Device& device)
     : device_(device),
       stream_(device),
       read_(device, kMemoryText, "read_all"),
+      copy_(device, kMemoryText, "copy_all"),
       fill_(device, kMemoryText, "fill_random"),
       sink_(device, sizeof(unsigned)) {}
 
@@ -71,25 +72,33 @@ double Timing::time(std::size_t copies, std::size_t bytes,
   return times[times.size() / 2];
 }
 
-double Timing::time_read(CUdeviceptr from, std::size_t bytes, std::size_t copies) const {
+double Timing::fastest(const std::function<double(unsigned)>& time_of_blocks) const {
   double best = 0;
   for (const int blocks_each : {1, 2, 4}) {
-    const auto blocks = static_cast<unsigned>(blocks_each * device_.multiprocessors());
-    const double milliseconds = time(copies, bytes, [&](std::size_t copy) {
-      read_.launch(blocks, kThreads, stream(), from + copy * (bytes / 16 * 16),
-                   static_cast<unsigned long long>(bytes / 16), sink_.address());
-    });
+    const double milliseconds =
+        time_of_blocks(static_cast<unsigned>(blocks_each * device_.multiprocessors()));
     best = best == 0 ? milliseconds : std::min(best, milliseconds);
   }
   return best;
 }
 
+double Timing::time_read(CUdeviceptr from, std::size_t bytes, std::size_t copies) const {
+  return fastest([&](unsigned blocks) {
+    return time(copies, bytes, [&](std::size_t copy) {
+      read_.launch(blocks, kThreads, stream(), from + copy * (bytes / 16 * 16),
+                   static_cast<unsigned long long>(bytes / 16), sink_.address());
+    });
+  });
+}
+
 double Timing::time_copy(CUdeviceptr memory, std::size_t bytes, std::size_t copies) const {
-  const std::size_t half = bytes / 2;
-  return time(copies, bytes, [&](std::size_t copy) {
-    const CUdeviceptr to = memory + copy * bytes;
-    device_.driver().check(device_.driver().cuMemcpyDtoDAsync(to, to + half, half, stream()),
-                           "copying on the device");
+  const std::size_t half = bytes / 32 * 16;
+  return fastest([&](unsigned blocks) {
+    return time(copies, bytes, [&](std::size_t copy) {
+      const CUdeviceptr to = memory + copy * 2 * half;
+      copy_.launch(blocks, kThreads, stream(), to + half,
+                   static_cast<unsigned long long>(half / 16), to);
+    });
   });
 }
 

@@ -40,13 +40,17 @@ class Timing {
   // Of a kernel that reads `bytes` and does nothing else, in the best of a few geometries.
   double time_read(CUdeviceptr from, std::size_t bytes, std::size_t copies) const;
 
-  // Of the driver's copy, of half of `bytes`: it reads and writes as many in total.
+  // Likewise of one that copies half of `bytes`, so that it reads and writes as many in total. The
+  // driver's own copy is slower inside a graph.
   double time_copy(CUdeviceptr memory, std::size_t bytes, std::size_t copies) const;
 
  private:
+  // Of one to four blocks a multiprocessor.
+  double fastest(const std::function<double(unsigned)>& time_of_blocks) const;
+
   Device device_;
   Stream stream_;
-  Probe read_, fill_;
+  Probe read_, copy_, fill_;
   Buffer sink_;
   unsigned seed_ = 0;
 };

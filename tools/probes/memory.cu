@@ -20,6 +20,22 @@ extern "C" __global__ void __launch_bounds__(512)
   if (sum == 0x9E3779B9) *sink = sum;
 }
 
+// Copies `count` 16-byte words.
+extern "C" __global__ void __launch_bounds__(512)
+    copy_all(const uint4* from, unsigned long long count, uint4* to) {
+  constexpr int kInFlight = 4;
+  const unsigned long long threads = 1ull * gridDim.x * blockDim.x;
+  unsigned long long i = 1ull * blockIdx.x * blockDim.x + threadIdx.x;
+  for (; i + (kInFlight - 1) * threads < count; i += kInFlight * threads) {
+    uint4 words[kInFlight];
+#pragma unroll
+    for (int j = 0; j < kInFlight; ++j) words[j] = from[i + j * threads];
+#pragma unroll
+    for (int j = 0; j < kInFlight; ++j) to[i + j * threads] = words[j];
+  }
+  for (; i < count; i += threads) to[i] = from[i];
+}
+
 // Random words, of which the bits of `keep` are left and those of `set` are added.
 extern "C" __global__ void fill_random(unsigned* to, unsigned long long count, unsigned seed,
                                        unsigned keep, unsigned set) {
