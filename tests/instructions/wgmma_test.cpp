@@ -359,6 +359,26 @@ TEST_CASE("wgmma without its fence") {
   check_value(kStart + from_registers + kEnd, 16);
   check_fault(kStart + "or.b32 %a2, %a2, 0;\n" + from_registers + kEnd,
               {"A's registers were written without a wgmma.fence", "or.b32 %a2"});
+  // A's registers stay as they are until the wait.
+  check_fault(kStart + from_registers + kCommit + "mov.b32 %a2, 0;\n" + kWait,
+              {"a register of A is overwritten before the wgmma.wait_group of its wgmma"},
+              Shows::in_flight);
+  check_value(kStart + from_registers + kEnd + "mov.b32 %a2, 0;\n", 16);
+  check_value(kStart + from_registers + kCommit + "wgmma.wait_group.sync.aligned 1;\n" + kWait +
+                  "mov.b32 %a1, 1;\n",
+              16);
+  // Other shapes on the same registers, and accumulators as A.
+  const std::string tf32 =
+      "wgmma.mma_async.sync.aligned.m64n8k8.f32.tf32.tf32 {%c0, %c1, %c2, %c3}, 0, 0x1000080100, "
+      "%no, 1, 1;\n";
+  check_fault(kStart + small_wgmma() + tf32 + kEnd,
+              {"its accumulators hold those of a wgmma of m64n8k16, and no wgmma.fence came"});
+  check_value(kStart + small_wgmma() + kFence + small_wgmma() + kEnd, 32);
+  check_fault(kStart + small_wgmma() + kEnd +
+                  "wgmma.mma_async.sync.aligned.m64n8k16.f32.f16.f16 {%t4, %t5, %t6, %t7}, {%c0, "
+                  "%c1, %c2, %c3}, 0x1000080100, %no, 1, 1, 0;\n" +
+                  kEnd,
+              {"A's registers hold those of a wgmma"});
 }
 
 TEST_CASE("wgmma and the shared memory that it reads") {

@@ -203,15 +203,29 @@ void agree(Warp& warp, std::uint64_t a, std::uint64_t b) {
   ++group.first;
 }
 
-// `written` is the line that last wrote one of the registers since a fence, or 0.
-void check_fence(Warp& warp, const char* what, std::int32_t written) {
+// "line 12: wgmma.mma_async...", without operands.
+std::string quote(const Warp& warp, std::int32_t line) {
+  const std::string_view text = ptx_line(warp.block->launch->ptx, line);
+  return fmt::format("line {}: {}", line, text.substr(0, text.find('{')));
+}
+
+// What a set's word is after a wgmma with these accumulators: another of this shape may follow.
+std::int32_t shape_mark(const WgmmaCode& code) { return -(code.shape.n << 8 | code.shape.k()); }
+
+// `word` is 0 if a fence came last, the line that wrote to the registers since, or, of accumulators
+// of a wgmma since, its shape_mark().
+void check_fence(Warp& warp, const char* what, std::int32_t word, std::int32_t allowed) {
   if (!warp.wgmmas->fenced)
     fault(warp, CUDA_ERROR_LAUNCH_FAILED, 0, "no wgmma.fence comes before it");
-  if (written == 0) return;
-  const std::string_view text = ptx_line(warp.block->launch->ptx, written);
-  fault(warp, CUDA_ERROR_LAUNCH_FAILED, 0,
-        "%s were written without a wgmma.fence after it, at line %d: %.*s", what, written,
-        static_cast<int>(text.size()), text.data());
+  if (word == 0 || word == allowed) return;
+  if (word < 0) {
+    fault(warp, CUDA_ERROR_LAUNCH_FAILED, 0,
+          "%s hold those of a wgmma of m64n%dk%d, and no wgmma.fence came after it", what,
+          -word >> 8, -word & 0xFF);
+  }
+  fault(warp, 0,
+        fmt::format("{} were written without a wgmma.fence after it, at {}", what,
+                    quote(warp, word)));
 }
 
 }  // namespace
@@ -275,8 +289,8 @@ void leave_warpgroup(Warp& warp) {
 // like `b` each lane's descriptor. The last two are of the sets of accumulators and of A's
 // fragments (null if it has none): the line that wrote to one of it since the last fence.
 static void octavo_wgmma(Warp* warp, std::uint32_t packed, std::uint32_t* d, const void* a,
-                         const std::uint64_t* b, std::uint32_t accumulates,
-                         const std::int32_t* d_written, const std::int32_t* a_written) {
+                         const std::uint64_t* b, std::uint32_t accumulates, std::int32_t* d_written,
+                         const std::int32_t* a_written) {
   check_whole(*warp);
   const WgmmaCode code = WgmmaCode::unpack(packed);
   const bool in_registers = code.a_in_registers;
@@ -288,8 +302,9 @@ static void octavo_wgmma(Warp* warp, std::uint32_t packed, std::uint32_t* d, con
           "scale-d is not the same in all lanes");
   }
   agree(*warp, a_bits, b_bits);
-  check_fence(*warp, "its accumulators", *d_written);
-  if (a_written != nullptr) check_fence(*warp, "A's registers", *a_written);
+  if (a_written != nullptr) check_fence(*warp, "A's registers", *a_written, 0);
+  check_fence(*warp, "its accumulators", *d_written, shape_mark(code));
+  *d_written = shape_mark(code);
 
   WarpWgmmas& wgmmas = *warp->wgmmas;
   if (wgmmas.pending.size() >= kIds)
@@ -349,19 +364,30 @@ static void octavo_wgmma_check(Warp* warp, std::uint32_t mask, const std::uint32
   for_lanes(mask, [&](int lane) {
     const PendingWgmma* wgmma = warp->wgmmas->find(values[lane]);
     if (wgmma == nullptr) return;
-    const std::string_view text = ptx_line(warp->block->launch->ptx, wgmma->line);
-    const auto shown = std::min(text.size(), text.find('{'));
-    fault(*warp, CUDA_ERROR_LAUNCH_FAILED, lane,
-          "an accumulator is touched before the wgmma.wait_group of its wgmma, line %d: %.*s",
-          wgmma->line, static_cast<int>(shown), text.data());
+    fault(*warp, lane,
+          "an accumulator is touched before the wgmma.wait_group of its wgmma, " +
+              quote(*warp, wgmma->line));
   });
 }
 
+// A register of A of the wgmmas at these lines is about to be overwritten.
+static void octavo_wgmma_overwrite(Warp* warp, std::uint32_t mask, const std::uint32_t* lines,
+                                   std::uint32_t count) {
+  if (mask == 0) return;
+  for (const auto& wgmma : warp->wgmmas->pending) {
+    if (std::find(lines, lines + count, static_cast<std::uint32_t>(wgmma->line)) == lines + count)
+      continue;
+    fault(*warp, __builtin_ctz(mask),
+          "a register of A is overwritten before the wgmma.wait_group of its wgmma, " +
+              quote(*warp, wgmma->line));
+  }
+}
+
 std::span<const Helper> wgmma_helpers() {
-  static const Helper list[] = {OCTAVO_HELPER(octavo_wgmma), OCTAVO_HELPER(octavo_wgmma_fence),
-                                OCTAVO_HELPER(octavo_wgmma_commit),
-                                OCTAVO_HELPER(octavo_wgmma_wait),
-                                OCTAVO_HELPER(octavo_wgmma_check)};
+  static const Helper list[] = {
+      OCTAVO_HELPER(octavo_wgmma),        OCTAVO_HELPER(octavo_wgmma_fence),
+      OCTAVO_HELPER(octavo_wgmma_commit), OCTAVO_HELPER(octavo_wgmma_wait),
+      OCTAVO_HELPER(octavo_wgmma_check),  OCTAVO_HELPER(octavo_wgmma_overwrite)};
   return list;
 }
 

@@ -139,8 +139,9 @@ class Emitter {
   void emit_block(std::uint32_t block);
   void begin_step(const Step& step);
   void emit_entry_check(const BasicBlock& block);
-  void check_in_flight();  // before an instruction
-  void note_fragments();   // after it
+  void check_in_flight();                                              // before an instruction
+  std::vector<std::uint32_t> lines_with_a(ptx::RegisterId reg) const;  // of wgmmas
+  void note_fragments();                                               // after it
   llvm::FunctionCallee callee(llvm::StringRef name, llvm::Type* result,
                               std::initializer_list<Value*> arguments);
   Value* scratch(std::uint32_t bytes);

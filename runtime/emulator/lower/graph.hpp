@@ -31,6 +31,8 @@ struct Step {
   // Registers that it uses though they may be accumulators in flight; of a wgmma.wait_group, those
   // that it settles.
   std::vector<ptx::RegisterId> in_flight;
+  std::vector<ptx::RegisterId>
+      overwrites;  // that it writes though a wgmma may still read them as A
   // Sets of wgmma's registers: of a wgmma its accumulators and then its A, of others what they
   // write.
   std::vector<std::uint32_t> fragments;
@@ -103,7 +105,7 @@ struct Graph {
   std::uint32_t slot_bytes = 0;  // of all slots
   std::uint32_t static_shared_bytes = 0, dynamic_offset = 0, local_bytes = 0;
   bool asynchronous = false;  // something goes on beside its threads
-  // For each set of wgmma's registers, a word of the frame: the line that wrote one since a fence.
+  // For each set of wgmma's registers, a word of the frame: who wrote one since a fence.
   std::uint32_t fragment_sets = 0, fragments_offset = 0;
   std::uint32_t live_registers = 0;  // 32-bit registers live at most, at a block's boundary
 

@@ -48,15 +48,17 @@ void follow_moves(const Graph& graph, Set& registers, bool forward) {
 // fewest of all paths. A wait for all but n groups covers those of more than n.
 class Ages {
  public:
-  explicit Ages(Graph& graph) : graph_(graph), carries_(graph.registers.size()) {
-    for (const Step& step : graph.steps) {
-      if (is_wgmma(step))
-        for_registers(step.instruction.operands[0], [&](auto reg) { carries_[reg] = true; });
-    }
-    follow_moves(graph, carries_, true);
+  // Of the accumulators, or of A's fragments.
+  enum Operand : std::size_t { kAccumulators, kFragment };
+
+  Ages(Graph& graph, Operand operand)
+      : graph_(graph), operand_(operand), carries_(graph.registers.size()) {
+    for (const Step& step : graph.steps)
+      if (is_wgmma(step)) for_own_registers(step, [&](auto reg) { carries_[reg] = true; });
+    if (operand == kAccumulators) follow_moves(graph, carries_, true);
   }
 
-  // Fills in Step::in_flight.
+  // Fills in Step::in_flight, or Step::overwrites.
   void run() {
     std::vector<State> at(graph_.blocks.size(), State(graph_.registers.size(), kSettled));
     for (bool changed = true; changed;) {
@@ -91,6 +93,11 @@ class Ages {
     return changed;
   }
 
+  void for_own_registers(const Step& step, const auto& visit) const {
+    const ptx::Operand& operand = step.instruction.operands[operand_];
+    if (operand.kind == ptx::Operand::Kind::vector) for_registers(operand, visit);
+  }
+
   void pass(const Step& step, State& state) const {
     const auto& instruction = step.instruction;
     if (step.row->lower == lower_wgmma_commit) {
@@ -100,24 +107,25 @@ class Ages {
       for (auto& age : state)
         if (age > instruction.operands[0].bits) age = kSettled;
     }
-    const std::uint8_t age = is_wgmma(step)  ? 0
-                             : is_move(step) ? state[instruction.operands[1].reg]
-                                             : kSettled;
+    const std::uint8_t age =
+        is_move(step) && operand_ == kAccumulators ? state[instruction.operands[1].reg] : kSettled;
     visit_registers(
         step, [](auto) {},
         [&](ptx::RegisterId reg) {
           if (carries_[reg]) state[reg] = instruction.guarded ? std::min(age, state[reg]) : age;
         });
+    if (is_wgmma(step)) for_own_registers(step, [&](auto reg) { state[reg] = 0; });
   }
 
   // Of a wait, what it settles in the frame; of others, what they may not use, for now or at all.
   void note(Step& step, const State& state, const BasicBlock& block) const {
-    if (is_move(step)) return;
     const auto add = [&](ptx::RegisterId reg) {
-      auto& list = step.in_flight;
+      auto& list = operand_ == kAccumulators ? step.in_flight : step.overwrites;
       if (state[reg] != kSettled && std::find(list.begin(), list.end(), reg) == list.end())
         list.push_back(reg);
     };
+    if (operand_ == kFragment) return visit_registers(step, [](auto) {}, add);
+    if (is_move(step)) return;
     if (step.row->lower == lower_wgmma_wait) {
       for (ptx::RegisterId reg = 0; reg < carries_.size(); ++reg)
         if (carries_[reg] && block.live_in[reg]) add(reg);
@@ -130,7 +138,8 @@ class Ages {
   }
 
   Graph& graph_;
-  Set carries_;  // registers that an accumulator in flight can be in
+  Operand operand_;
+  Set carries_;  // registers that what is in flight can be in
 };
 
 // The registers of each wgmma, accumulators and fragments of A, as sets: what writes into one of a
@@ -207,7 +216,8 @@ class Fragments {
 
 void find_in_flight(Graph& graph) {
   if (std::none_of(graph.steps.begin(), graph.steps.end(), is_wgmma)) return;
-  Ages(graph).run();
+  Ages(graph, Ages::kAccumulators).run();
+  Ages(graph, Ages::kFragment).run();
   Fragments(graph).run();
   graph.fragments_offset = graph.slot_bytes;
   graph.slot_bytes += (graph.fragment_sets * 4 + 63) / 64 * 64;

@@ -155,7 +155,25 @@ void lower_wgmma_wait(Emitter& e, const Step& step) {
 
 // --- of all instructions
 
+std::vector<std::uint32_t> Emitter::lines_with_a(ptx::RegisterId reg) const {
+  std::vector<std::uint32_t> lines;
+  for (const Step& step : graph_.steps) {
+    if (step.row->lower != lower_wgmma) continue;
+    const auto& elements = step.instruction.operands[1].elements;
+    if (std::any_of(elements.begin(), elements.end(),
+                    [&](const Operand& element) { return element.reg == reg; }))
+      lines.push_back(static_cast<std::uint32_t>(step.instruction.line));
+  }
+  return lines;
+}
+
 void Emitter::check_in_flight() {
+  for (const ptx::RegisterId reg : step_->overwrites) {
+    mark_line();
+    const auto lines = lines_with_a(reg);
+    call("octavo_wgmma_overwrite",
+         {warp_, mask(), table(lines), number(static_cast<std::uint32_t>(lines.size()))});
+  }
   if (step_->row->lower == lower_wgmma_wait || step_->in_flight.empty()) return;
   mark_line();
   for (const ptx::RegisterId reg : step_->in_flight)
