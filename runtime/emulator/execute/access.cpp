@@ -1,6 +1,7 @@
 // ld and st of every space.
 #include "execute/access.hpp"
 
+#include <algorithm>
 #include <cstring>
 
 #include "execute/cluster.hpp"
@@ -308,8 +309,14 @@ static void octavo_is_space(Warp* warp, std::uint32_t* result, const std::uint64
     const bool shared = inside(address[lane], 1, warp->shared, warp->total_shared_bytes);
     const bool local =
         inside(address[lane], 1, warp->local, std::uint64_t{warp->local_bytes} * kLanes);
-    const bool yes = space == 0 ? !shared && !local : space == 1 ? shared : local;
-    result[lane] = yes ? ~0u : 0;
+    const auto& constants = warp->block->launch->constants;
+    const bool constant =
+        std::any_of(constants.begin(), constants.end(),
+                    [&](const Memory::Range& range) { return range.contains(address[lane], 1); });
+    const bool parameter = inside(address[lane], 1, warp->parameters, warp->parameter_bytes);
+    const bool is[] = {!shared && !local && !constant && !parameter, shared, local, constant,
+                       parameter};
+    result[lane] = is[space] ? ~0u : 0;
   }
 }
 

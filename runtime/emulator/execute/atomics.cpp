@@ -130,6 +130,21 @@ struct AddBf16 {
 
 enum class Window : std::uint8_t { generic, global, shared };
 
+__extension__ using Wide = unsigned __int128;
+
+// If the element holds `old`, it becomes `fresh`; else old becomes what it holds.
+template <typename T>
+bool replace(T* element, T& old, T fresh) {
+  return __atomic_compare_exchange_n(element, &old, fresh, true, __ATOMIC_SEQ_CST,
+                                     __ATOMIC_SEQ_CST);
+}
+__attribute__((target("cx16"))) bool replace(Wide* element, Wide& old, Wide fresh) {
+  const Wide before = __sync_val_compare_and_swap(element, old, fresh);
+  const bool done = before == old;
+  old = before;
+  return done;
+}
+
 // result, b and c are [count][32]; result may be null (red); c is cas's new value. A lane's
 // elements are adjacent in memory and each is atomic by itself. undefined gets the lanes of each
 // element that held nothing, in shared memory, where it stays undefined but after an exchange.
@@ -149,11 +164,10 @@ void update(Warp* warp, std::uint32_t mask, const std::uint64_t* address, std::i
     for (std::uint32_t i = 0; i < count; ++i) {
       T* element = reinterpret_cast<T*>(where) + i;
       const std::uint32_t slot = i * kLanes + static_cast<std::uint32_t>(lane);
-      T old = __atomic_load_n(element, __ATOMIC_SEQ_CST), fresh;
+      T old = *const_cast<const volatile T*>(element), fresh;  // replace() tells if it was torn
       do {
         fresh = Operation::apply(old, b[slot], c == nullptr ? T{} : c[slot]);
-      } while (!__atomic_compare_exchange_n(element, &old, fresh, true, __ATOMIC_SEQ_CST,
-                                            __ATOMIC_SEQ_CST));
+      } while (!replace(element, old, fresh));
       if (fresh != old) warp->advanced = true;
       if (result != nullptr) result[slot] = old;
       if (window == Window::global) continue;
@@ -188,6 +202,8 @@ std::span<const Helper> atomic_helpers() {
   static const Helper list[] = {
       OCTAVO_INTEGER_ATOMICS("32", std::uint32_t),
       OCTAVO_INTEGER_ATOMICS("64", std::uint64_t),
+      OCTAVO_ATOMIC("cas_128", Wide, Cas),
+      OCTAVO_ATOMIC("exch_128", Wide, Exch),
       OCTAVO_ATOMIC("cas_16", std::uint16_t, Cas),
       OCTAVO_ATOMIC("exch_16", std::uint16_t, Exch),
       Helper{"octavo_atom_generic_add_f32",

@@ -37,6 +37,7 @@ struct Launch {
   LaunchShape shape;
   const std::byte* parameters;
   const std::uint64_t* symbols;
+  std::span<const Memory::Range> constants;
   Memory* memory;
   const DeviceModel* device;
   Order order;

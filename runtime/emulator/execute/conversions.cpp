@@ -119,6 +119,24 @@ static void octavo_s64_f64(std::int64_t* d, const double* a, U32 rounding) {
 }
 static void octavo_u64_f64(U64* d, const double* a, U32 rounding) { to_integer(d, a, rounding); }
 
+// Rounded to odd: rounding once more, to fewer bits, is rounding the integer itself.
+static double odd_f64(U64 magnitude) {
+  const int excess = magnitude == 0 ? 0 : 64 - __builtin_clzll(magnitude) - 53;
+  if (excess <= 0) return static_cast<double>(magnitude);
+  const U64 lost = magnitude & ((U64{1} << excess) - 1);
+  return std::ldexp(static_cast<double>(magnitude >> excess | (lost != 0 ? 1 : 0)), excess);
+}
+
+static void octavo_odd_u64(double* d, const U64* a, U32) {
+  for (int i = 0; i < kLanes; ++i) d[i] = odd_f64(a[i]);
+}
+static void octavo_odd_s64(double* d, const std::int64_t* a, U32) {
+  for (int i = 0; i < kLanes; ++i) {
+    const auto bits = static_cast<U64>(a[i]);
+    d[i] = a[i] < 0 ? -odd_f64(0 - bits) : odd_f64(bits);
+  }
+}
+
 static void octavo_f16_f64(U16* d, const double* a, U32 rounding) {
   for (int i = 0; i < kLanes; ++i) {
     d[i] = static_cast<U16>(encode(a[i], kF16, static_cast<Rounding>(rounding), false));
@@ -148,7 +166,8 @@ std::span<const Helper> conversion_helpers() {
       OCTAVO_HELPER(octavo_f16x2_e4m3x2), OCTAVO_HELPER(octavo_f16x2_e5m2x2),
       OCTAVO_HELPER(octavo_s64_f64),      OCTAVO_HELPER(octavo_u64_f64),
       OCTAVO_HELPER(octavo_f16_f64),      OCTAVO_HELPER(octavo_bf16_f64),
-      OCTAVO_HELPER(octavo_fma_bf16)};
+      OCTAVO_HELPER(octavo_fma_bf16),     OCTAVO_HELPER(octavo_odd_u64),
+      OCTAVO_HELPER(octavo_odd_s64)};
   return list;
 }
 

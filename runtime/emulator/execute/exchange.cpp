@@ -1,9 +1,11 @@
 // Instructions in which the lanes of a warp see each other's values.
 #include <array>
+#include <cmath>
 #include <cstring>
 
 #include "execute/access.hpp"
 #include "execute/helpers.hpp"
+#include "execute/numbers.hpp"
 
 namespace octavo::emulator {
 namespace {
@@ -162,6 +164,22 @@ static void octavo_redux_smax(Warp* w, U* d, const U* a, const U* m) {
   });
 }
 
+// flags: 1 the greatest, not the least; 2 of magnitudes; 4 NaNs win.
+static void octavo_redux_f32(Warp* w, U* d, const U* a, const U* m, U flags) {
+  U values[kLanes];
+  for (int i = 0; i < kLanes; ++i) values[i] = (flags & 2) != 0 ? a[i] & 0x7FFFFFFF : a[i];
+  reduce(w, d, values, m, [flags](U x, U y) {
+    const float fx = float_of(x), fy = float_of(y);
+    if (std::isnan(fx) || std::isnan(fy)) {
+      if ((flags & 4) != 0 || (std::isnan(fx) && std::isnan(fy))) return 0x7FFFFFFFu;
+      return std::isnan(fx) ? y : x;
+    }
+    if (fx == fy) return (flags & 1) != 0 ? x & y : x | y;  // -0 is less than +0
+    return ((flags & 1) != 0 ? fx > fy : fx < fy) ? x : y;
+  });
+  for_lanes(w->mask, [&](int lane) { d[lane] = canonical(d[lane]); });
+}
+
 static void octavo_elect(Warp* warp, U* leader, U* elected, const U* members) {
   for_lanes(warp->mask, [&](int lane) {
     const U group = participants(*warp, members, lane);
@@ -263,8 +281,9 @@ std::span<const Helper> exchange_helpers() {
       OCTAVO_HELPER(octavo_redux_or),       OCTAVO_HELPER(octavo_redux_xor),
       OCTAVO_HELPER(octavo_redux_umin),     OCTAVO_HELPER(octavo_redux_umax),
       OCTAVO_HELPER(octavo_redux_smin),     OCTAVO_HELPER(octavo_redux_smax),
-      OCTAVO_HELPER(octavo_elect),          OCTAVO_HELPER(octavo_ldmatrix),
-      OCTAVO_HELPER(octavo_stmatrix),       OCTAVO_HELPER(octavo_movmatrix)};
+      OCTAVO_HELPER(octavo_redux_f32),      OCTAVO_HELPER(octavo_elect),
+      OCTAVO_HELPER(octavo_ldmatrix),       OCTAVO_HELPER(octavo_stmatrix),
+      OCTAVO_HELPER(octavo_movmatrix)};
   return list;
 }
 

@@ -22,5 +22,6 @@ std::span<const Helper> conversion_helpers();
 std::span<const Helper> call_helpers();
 std::span<const Helper> undefined_helpers();
 std::span<const Helper> stack_helpers();
+std::span<const Helper> wmma_helpers();
 
 }  // namespace octavo::emulator

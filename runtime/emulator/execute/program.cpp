@@ -102,6 +102,7 @@ class LoadedProgram final : public Program {
     if (!parameters.empty()) std::memcpy(copy.data(), parameters.data(), parameters.size());
     launch.parameters = reinterpret_cast<const std::byte*>(copy.data());
     launch.symbols = symbols_.data();
+    launch.constants = constants_;
     launch.memory = &memory_;
     launch.device = &device_;
     launch.order = order_from_environment();
@@ -134,6 +135,9 @@ class LoadedProgram final : public Program {
       const std::uint64_t address = memory_.allocate(std::max<std::uint64_t>(variable->bytes, 1));
       globals_.push_back({variable->name, address, variable->bytes});
       symbols_.push_back(address);
+      if (variable->space == ptx::Space::constant) {
+        constants_.push_back({address, address + variable->bytes});
+      }
       auto* bytes = reinterpret_cast<std::byte*>(address);
       std::memset(bytes, 0, variable->bytes);
       if (!variable->initial.empty())
@@ -237,6 +241,7 @@ class LoadedProgram final : public Program {
   Memory& memory_;
   std::vector<Global> globals_;
   std::vector<std::uint64_t> symbols_;
+  std::vector<Memory::Range> constants_;
   mutable std::mutex mutex_;  // of kernels_, which grows as kernels are asked for
   mutable std::unordered_map<std::string, std::unique_ptr<Kernel>> kernels_;
 };

@@ -80,7 +80,7 @@ static void octavo_alloca(Warp* warp, std::uint32_t mask, std::uint64_t* result,
     const std::uint64_t lowest = std::uint64_t{warp->stack[lane]} + frame;
     const std::uint64_t end = warp->stack_end[lane];
     const std::uint64_t begin = size[lane] > end ? 0 : (end - size[lane]) / alignment * alignment;
-    if (begin < lowest) {
+    if (size[lane] > end || begin < lowest) {
       fault(*warp, CUDA_ERROR_HARDWARE_STACK_ERROR, lane,
             "%llu bytes are more than is left of the thread's %u bytes of stack",
             static_cast<unsigned long long>(size[lane]), kThreadStackBytes);

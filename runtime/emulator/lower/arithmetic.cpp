@@ -20,20 +20,28 @@ Type type_of(Emitter& e) {
 // --- f32 and f64
 
 Value* read_float(Emitter& e, std::size_t i, Type type) {
-  Value* value = e.source_float(i, type);
-  return type == Type::f32 && e.instruction().has("ftz") ? flush_subnormals(e, value) : value;
+  Value* value;
+  if (type == Type::f32x2) {
+    auto* pairs = llvm::FixedVectorType::get(e.ir().getFloatTy(), 2 * kLanes);
+    value = e.ir().CreateBitCast(e.source(i, 64), pairs);
+  } else {
+    value = e.source_float(i, type);
+  }
+  return type != Type::f64 && e.instruction().has("ftz") ? flush_subnormals(e, value) : value;
 }
 
 Value* finish_float(Emitter& e, Value* value, Type type) {
   if (e.instruction().has("sat")) value = saturate_to_one(e, value);
-  if (type != Type::f32) return value;
+  if (type == Type::f64) return value;
   if (e.instruction().has("ftz")) value = flush_subnormals(e, value);
-  return canonical_nan(e, value);
+  value = canonical_nan(e, value);
+  return type == Type::f32x2 ? e.ir().CreateBitCast(value, e.lanes(64)) : value;
 }
 
 // In a direction other than to nearest.
 Value* directed(Emitter& e, const char* operation, Type type,
                 std::initializer_list<Value*> operands) {
+  if (type == Type::f32x2) refuse(e.instruction(), "this rounding is not supported for pairs");
   std::vector<Value*> values;
   for (Value* value : operands) values.push_back(e.as_bits(value));
   while (values.size() < 3) values.push_back(values[0]);
@@ -153,6 +161,18 @@ void lower_half(Emitter& e, Operation operation, Type type) {
 
 // --- integers
 
+bool is_integer_pair(Type type) { return type == Type::u16x2 || type == Type::s16x2; }
+
+// Operand i as 64 integers of 16 bits.
+Value* integer_halves(Emitter& e, std::size_t i) {
+  auto* halves = llvm::FixedVectorType::get(e.ir().getInt16Ty(), 2 * kLanes);
+  return e.ir().CreateBitCast(e.source(i, 32), halves);
+}
+
+void write_halves(Emitter& e, Value* halves) {
+  e.write(0u, e.ir().CreateBitCast(halves, e.lanes(32)));
+}
+
 void saturated_add(Emitter& e, bool subtract) {
   const auto id = subtract ? llvm::Intrinsic::ssub_sat : llvm::Intrinsic::sadd_sat;
   e.write(0u, e.ir().CreateBinaryIntrinsic(id, e.source(1, 32), e.source(2, 32)));
@@ -203,21 +223,24 @@ Value* product(Emitter& e, Type type) {
 void lower_add(Emitter& e, const Step&) {
   const Type type = type_of(e);
   if (is_half(type)) return lower_half(e, Operation::add, type);
-  if (is_float(type)) return lower_float(e, Operation::add, type);
+  if (is_float(type) || type == Type::f32x2) return lower_float(e, Operation::add, type);
+  if (is_integer_pair(type)) {
+    return write_halves(e, e.ir().CreateAdd(integer_halves(e, 1), integer_halves(e, 2)));
+  }
   lower_integer_add(e, type, false);
 }
 
 void lower_sub(Emitter& e, const Step&) {
   const Type type = type_of(e);
   if (is_half(type)) return lower_half(e, Operation::sub, type);
-  if (is_float(type)) return lower_float(e, Operation::sub, type);
+  if (is_float(type) || type == Type::f32x2) return lower_float(e, Operation::sub, type);
   lower_integer_add(e, type, true);
 }
 
 void lower_mul(Emitter& e, const Step&) {
   const Type type = type_of(e);
   if (is_half(type)) return lower_half(e, Operation::mul, type);
-  if (is_float(type)) return lower_float(e, Operation::mul, type);
+  if (is_float(type) || type == Type::f32x2) return lower_float(e, Operation::mul, type);
   e.write(0u, product(e, type));
 }
 
@@ -350,13 +373,19 @@ void lower_extremum(Emitter& e, bool least) {
     return e.write(0u, value);
   }
   if (three) reject(e.instruction(), "has too many operands");
-  const auto id = is_signed(type) ? (least ? llvm::Intrinsic::smin : llvm::Intrinsic::smax)
+  const bool pair = is_integer_pair(type);
+  const bool compares_signed = is_signed(type) || type == Type::s16x2;
+  const auto id = compares_signed ? (least ? llvm::Intrinsic::smin : llvm::Intrinsic::smax)
                                   : (least ? llvm::Intrinsic::umin : llvm::Intrinsic::umax);
-  Value* value =
-      e.ir().CreateBinaryIntrinsic(id, e.source(1, bits_of(type)), e.source(2, bits_of(type)));
+  const auto operand = [&](std::size_t i) {
+    return pair ? integer_halves(e, i) : e.source(i, bits_of(type));
+  };
+  Value* value = e.ir().CreateBinaryIntrinsic(id, operand(1), operand(2));
   if (e.instruction().has("relu")) {
-    value = e.ir().CreateBinaryIntrinsic(llvm::Intrinsic::smax, value, e.splat(0, bits_of(type)));
+    value = e.ir().CreateBinaryIntrinsic(llvm::Intrinsic::smax, value,
+                                         llvm::Constant::getNullValue(value->getType()));
   }
+  if (pair) return write_halves(e, value);
   e.write(0u, value);
 }
 

@@ -94,12 +94,31 @@ void lower_setp(Emitter& e, const Step&) {
   if (second != nullptr) e.write(1, second);
 }
 
+namespace {
+
+// The comparisons of both halves, side by side: 1.0, or all ones in an integer.
+void set_pair(Emitter& e, Type to, Value* condition) {
+  auto& ir = e.ir();
+  if (bits_of(to) != 32) reject(e.instruction(), "the results of a pair take 32 bits");
+  if (e.instruction().operands.size() > 3)
+    refuse(e.instruction(), "a third source is not supported");
+  auto* halves = like(condition, ir.getInt16Ty());
+  Value* one = llvm::ConstantInt::get(halves, to == Type::f16x2    ? 0x3C00
+                                              : to == Type::bf16x2 ? 0x3F80
+                                                                   : 0xFFFF);
+  Value* result = ir.CreateAnd(ir.CreateSExt(condition, halves), one);
+  e.write(0u, ir.CreateBitCast(result, e.lanes(32)));
+}
+
+}  // namespace
+
 void lower_set(Emitter& e, const Step&) {
   auto& ir = e.ir();
   const Type to = e.instruction().type(0), type = e.instruction().type(1);
   if (type == Type::none) reject(e.instruction(), "needs two types");
   Value* condition =
       ir.CreateCmp(comparison(e, type), comparand(e, 1, type), comparand(e, 2, type));
+  if (is_packed(type)) return set_pair(e, to, condition);
   Value* result = joined(e, e.predicate(condition), 3);
   const unsigned bits = bits_of(to);
   const std::uint64_t one = to == Type::f32    ? 0x3F800000

@@ -20,17 +20,31 @@ bool is_uniform_operand(const ptx::Operand& operand) {
   return std::all_of(operand.elements.begin(), operand.elements.end(), is_uniform_operand);
 }
 
+const Place* place_of(const Graph& graph, const Step& step, const ptx::Operand& operand) {
+  return operand.text.empty() ? nullptr : graph.find_place(step.function, operand.text);
+}
+
 // Whether lanes with the same sources get the same result.
-bool is_pure(const Step& step) {
+bool is_pure(const Graph& graph, const Step& step) {
   const auto& instruction = step.instruction;
-  if (instruction.opcode == "ld")
-    return instruction.has("param") && !instruction.operands[1].has_reg;
+  if (instruction.opcode == "ld") {
+    // A kernel's parameters are the same for all; those of functions are each lane's own.
+    const Place* place = place_of(graph, step, instruction.operands[1]);
+    return instruction.has("param") && !instruction.operands[1].has_reg && place != nullptr &&
+           place->kind == Place::Kind::parameter;
+  }
   static constexpr std::string_view kVarying[] = {"ldu",  "atom",   "activemask",
                                                   "cvta", "alloca", "stacksave"};
   if (step.row->flow != Flow::plain) return false;
   if (std::find(std::begin(kVarying), std::end(kVarying), instruction.opcode) != std::end(kVarying))
     return false;
-  return std::all_of(instruction.operands.begin(), instruction.operands.end(), is_uniform_operand);
+  return std::all_of(instruction.operands.begin(), instruction.operands.end(),
+                     [&](const ptx::Operand& operand) {
+                       const Place* place = place_of(graph, step, operand);
+                       // Lanes may be at different depths of their stacks.
+                       const bool moves = place != nullptr && place->kind == Place::Kind::stack;
+                       return !moves && is_uniform_operand(operand);
+                     });
 }
 
 class Analysis {
@@ -70,7 +84,7 @@ class Analysis {
       if (!is_call(step)) {
         for (const ptx::RegisterId reg : step.saved) make_varying(reg);
       }
-      if (together && is_pure(step) && !reads_varying(step)) continue;
+      if (together && is_pure(graph_, step) && !reads_varying(step)) continue;
       visit_registers(
           step, [](ptx::RegisterId) {}, [&](ptx::RegisterId reg) { make_varying(reg); });
       if (!together && is_call(step)) {

@@ -79,11 +79,14 @@ Value* to_half(Emitter& e, Value* f64, Type to, std::uint32_t rounding) {
 void from_integer(Emitter& e, Type to, Type from) {
   Value* value = e.source(1, bits_of(from), true);
   if (is_half(to)) {
-    // An integer of 32 bits or fewer is exact in f64; one of 64 is rounded to odd there by hand.
-    if (bits_of(from) == 64)
-      refuse(e.instruction(), "64-bit integers to 16-bit floats are not supported");
-    return e.write(0u, to_half(e, integer_to_float(e, value, from, Type::f64), to,
-                               rounding_of(e.instruction())));
+    // An integer of 32 bits or fewer is exact in f64; one of 64 is rounded to odd there.
+    Value* f64 =
+        bits_of(from) < 64
+            ? integer_to_float(e, value, from, Type::f64)
+            : e.as_float(
+                  converted(e, is_signed(from) ? "octavo_odd_s64" : "octavo_odd_u64", value, 64, 0),
+                  Type::f64);
+    return e.write(0u, to_half(e, f64, to, rounding_of(e.instruction())));
   }
   Value* result = integer_to_float(e, value, from, to);
   if (e.instruction().has("sat")) result = saturate_to_one(e, result);
@@ -132,6 +135,19 @@ void float_to_integer(Emitter& e, Type to, Type from) {
   e.write(0u, ir.CreateTrunc(result, e.lanes(bits)), is_signed(to));
 }
 
+// .satfinite: what is beyond the largest number becomes it; NaNs stay.
+Value* clamp_to_finite(Emitter& e, Value* value, Type to) {
+  if (!e.instruction().has("satfinite")) return value;
+  auto& ir = e.ir();
+  const double largest = is_bf16(to) ? 0x1.FEp127 : 65504;
+  for (const double bound : {largest, -largest}) {
+    Value* limit = llvm::ConstantFP::get(value->getType(), bound);
+    Value* beyond = bound > 0 ? ir.CreateFCmpOGT(value, limit) : ir.CreateFCmpOLT(value, limit);
+    value = ir.CreateSelect(beyond, limit, value);
+  }
+  return value;
+}
+
 void narrow_to_half(Emitter& e, Value* value, Type to, Type from) {
   auto& ir = e.ir();
   if (e.instruction().has("sat")) value = saturate_to_one(e, value);
@@ -139,6 +155,7 @@ void narrow_to_half(Emitter& e, Value* value, Type to, Type from) {
     Value* zero = llvm::Constant::getNullValue(value->getType());
     value = ir.CreateSelect(ir.CreateFCmpOLE(value, zero), zero, value);
   }
+  value = clamp_to_finite(e, value, to);
   const std::uint32_t rounding = rounding_of(e.instruction());
   if (from == Type::f64 || rounding != 0) {
     Value* wide = from == Type::f64 ? value : ir.CreateFPExt(value, e.floats(Type::f64));
@@ -174,8 +191,6 @@ void to_half_pair(Emitter& e, Type to) {
   auto& ir = e.ir();
   const Type half = to == Type::f16x2 ? Type::f16 : Type::bf16;
   const std::uint32_t rounding = rounding_of(e.instruction());
-  if (e.instruction().has("satfinite"))
-    refuse(e.instruction(), "modifier .satfinite is not supported here");
   Value* halves[2];
   for (std::size_t i = 0; i < 2; ++i) {
     Value* value = e.source_float(i + 1, Type::f32);
@@ -183,6 +198,7 @@ void to_half_pair(Emitter& e, Type to) {
       Value* zero = llvm::Constant::getNullValue(value->getType());
       value = ir.CreateSelect(ir.CreateFCmpOLE(value, zero), zero, value);
     }
+    value = clamp_to_finite(e, value, half);
     Value* bits = rounding == 0
                       ? narrow_half(e, value, half)
                       : to_half(e, ir.CreateFPExt(value, e.floats(Type::f64)), half, rounding);
@@ -208,11 +224,63 @@ void to_fp8_pair(Emitter& e, Type to, Type from) {
 }
 
 void from_fp8_pair(Emitter& e, Type to, Type from) {
-  if (to != Type::f16x2) refuse(e.instruction(), "this pair of types is not supported");
+  if (!is_packed(to)) refuse(e.instruction(), "this pair of types is not supported");
   Value* result = e.room(32);
   e.call(from == Type::e4m3x2 ? "octavo_f16x2_e4m3x2" : "octavo_f16x2_e5m2x2",
          {result, e.spill(e.source(1, 16)), relu_flag(e)});
-  e.write(0u, e.fetch(result, 32));
+  Value* halves = e.fetch(result, 32);
+  if (is_bf16(to)) halves = narrow_half(e, widen_half(e, halves, Type::f16x2), to);
+  e.write(0u, halves);
+}
+
+// The exponents of two f32 or of a pair of bf16: powers of two, rounded towards zero or up.
+void to_exponent_pair(Emitter& e, Type from) {
+  auto& ir = e.ir();
+  const std::uint32_t rounding = rounding_of(e.instruction());
+  if (rounding != 1 && rounding != 3) reject(e.instruction(), "rounds by .rz or .rp");
+  if (from != Type::f32 && from != Type::bf16x2)
+    refuse(e.instruction(), "this pair of types is not supported");
+  Value* parts[2];
+  for (std::size_t i = 0; i < 2; ++i) {
+    Value* bits = e.source(from == Type::f32 ? i + 1 : 1, 32);
+    if (from == Type::bf16x2) {
+      bits = i == 0 ? bits : ir.CreateShl(bits, e.splat(16, 32));
+      bits = ir.CreateAnd(bits, e.splat(0xFFFF0000u, 32));
+    }
+    Value* magnitude = ir.CreateAnd(bits, e.splat(0x7FFFFFFF, 32));
+    Value* exponent = ir.CreateLShr(magnitude, e.splat(23, 32));
+    Value* finite = ir.CreateICmpULT(magnitude, e.splat(0x7F800000, 32));
+    if (rounding == 3) {
+      // Numbers up to 2^-127 are that, the least one.
+      Value* above =
+          ir.CreateAnd(ir.CreateICmpNE(ir.CreateAnd(bits, e.splat(0x7FFFFF, 32)), e.splat(0, 32)),
+                       ir.CreateICmpUGT(magnitude, e.splat(0x00400000, 32)));
+      exponent = ir.CreateAdd(exponent, ir.CreateZExt(ir.CreateAnd(above, finite), e.lanes(32)));
+    }
+    if (e.instruction().has("satfinite")) {
+      Value* number = ir.CreateICmpULE(magnitude, e.splat(0x7F800000, 32));
+      Value* clamped = ir.CreateBinaryIntrinsic(llvm::Intrinsic::umin, exponent, e.splat(0xFE, 32));
+      exponent = ir.CreateSelect(number, clamped, exponent);
+    }
+    parts[i] = exponent;
+  }
+  Value* pair = ir.CreateOr(ir.CreateShl(parts[0], e.splat(8, 32)), parts[1]);
+  e.write(0u, ir.CreateTrunc(pair, e.lanes(16)));
+}
+
+void from_exponent_pair(Emitter& e, Type to) {
+  auto& ir = e.ir();
+  if (to != Type::bf16x2) refuse(e.instruction(), "this pair of types is not supported");
+  Value* pair = ir.CreateZExt(e.source(1, 16), e.lanes(32));
+  Value* result = e.splat(0, 32);
+  for (const unsigned shift : {0u, 8u}) {
+    Value* code = ir.CreateAnd(ir.CreateLShr(pair, e.splat(shift, 32)), e.splat(0xFF, 32));
+    Value* number = ir.CreateShl(code, e.splat(7, 32));
+    number = ir.CreateSelect(ir.CreateICmpEQ(code, e.splat(0, 32)), e.splat(0x40, 32), number);
+    number = ir.CreateSelect(ir.CreateICmpEQ(code, e.splat(0xFF, 32)), e.splat(0x7FFF, 32), number);
+    result = ir.CreateOr(result, ir.CreateShl(number, e.splat(2 * shift, 32)));
+  }
+  e.write(0u, result);
 }
 
 void to_tf32(Emitter& e) {
@@ -243,10 +311,13 @@ void lower_cvt(Emitter& e, const Step&) {
   if (from == Type::none) reject(e.instruction(), "needs two types");
   const std::size_t sources = e.instruction().operands.size() - 1;
   const bool pairs =
-      (is_packed(to) || to == Type::e4m3x2 || to == Type::e5m2x2) && from == Type::f32;
+      (is_packed(to) || to == Type::e4m3x2 || to == Type::e5m2x2 || to == Type::ue8m0x2) &&
+      from == Type::f32;
   if (sources != (pairs ? 2u : 1u)) reject(e.instruction(), "has the wrong number of operands");
   if (to == Type::e4m3x2 || to == Type::e5m2x2) return to_fp8_pair(e, to, from);
   if (from == Type::e4m3x2 || from == Type::e5m2x2) return from_fp8_pair(e, to, from);
+  if (to == Type::ue8m0x2) return to_exponent_pair(e, from);
+  if (from == Type::ue8m0x2) return from_exponent_pair(e, to);
   if (to == Type::tf32 && from == Type::f32) return to_tf32(e);
   if (is_packed(to) && from == Type::f32) return to_half_pair(e, to);
   const bool from_number = is_integer(from) || is_float(from),

@@ -96,14 +96,22 @@ void lower_match(Emitter& e, const Step&) {
 }
 
 void lower_redux(Emitter& e, const Step&) {
+  const auto& instruction = e.instruction();
   std::string operation = which(e, {"add", "min", "max", "and", "or", "xor"});
-  if (operation == "min" || operation == "max") {
-    operation = (is_signed(e.instruction().type()) ? "s" : "u") + operation;
-  }
+  const bool is_extremum = operation == "min" || operation == "max";
+  const bool greatest = operation == "max";
+  if (is_extremum) operation = (is_signed(instruction.type()) ? "s" : "u") + operation;
   Value* result = e.room(32);
   Value* value = e.spill(e.source(1, 32));
   Value* members = e.spill(e.source(2, 32));
-  e.call("octavo_redux_" + operation, {e.warp(), result, value, members});
+  if (instruction.type() == Type::f32) {
+    if (!is_extremum) refuse(instruction, "this operation is not supported for the type");
+    const std::uint32_t flags = (greatest ? 1u : 0u) | (instruction.has("abs") ? 2u : 0u) |
+                                (instruction.has("NaN") ? 4u : 0u);
+    e.call("octavo_redux_f32", {e.warp(), result, value, members, e.number(flags)});
+  } else {
+    e.call("octavo_redux_" + operation, {e.warp(), result, value, members});
+  }
   spread_undefined(e, members);
   e.write(0u, e.fetch(result, 32));
 }

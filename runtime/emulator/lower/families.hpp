@@ -16,6 +16,7 @@ OCTAVO_LOWER(lower_subc);
 OCTAVO_LOWER(lower_madc);
 OCTAVO_LOWER(lower_dp4a);
 OCTAVO_LOWER(lower_dp2a);
+OCTAVO_LOWER(lower_vabsdiff);
 // bits.cpp
 OCTAVO_LOWER(lower_and);
 OCTAVO_LOWER(lower_or);
@@ -105,6 +106,10 @@ OCTAVO_LOWER(lower_nanosleep);
 OCTAVO_LOWER(lower_bar_sync);
 OCTAVO_LOWER(lower_bar_arrive);
 OCTAVO_LOWER(lower_bar_red);
+// wmma.cpp
+OCTAVO_LOWER(lower_wmma_load);
+OCTAVO_LOWER(lower_wmma_store);
+OCTAVO_LOWER(lower_wmma_mma);
 // exchange.cpp
 OCTAVO_LOWER(lower_shfl);
 OCTAVO_LOWER(lower_vote);

@@ -107,6 +107,27 @@ void lower_sad(Emitter& e, const Step&) {
   e.write(0u, ir.CreateAdd(difference, e.source(3, bits)));
 }
 
+// Of each byte or half of a and b, side by side; with .add their sum and c.
+void lower_vabsdiff(Emitter& e, const Step&) {
+  auto& ir = e.ir();
+  const auto& instruction = e.instruction();
+  const unsigned count = instruction.opcode == "vabsdiff4" ? 4 : 2, width = 32 / count;
+  const auto part = [&](std::size_t i, unsigned p) {
+    Value* up = ir.CreateShl(e.source(i, 32), e.splat(32 - width * (p + 1), 32));
+    Value* shift = e.splat(32 - width, 32);
+    return is_signed(instruction.type(i)) ? ir.CreateAShr(up, shift) : ir.CreateLShr(up, shift);
+  };
+  const bool adds = instruction.has("add");
+  Value* result = adds ? e.source(3, 32) : e.splat(0, 32);
+  for (unsigned p = 0; p < count; ++p) {
+    Value* difference = ir.CreateBinaryIntrinsic(
+        llvm::Intrinsic::abs, ir.CreateSub(part(1, p), part(2, p)), ir.getFalse());
+    result = adds ? ir.CreateAdd(result, difference)
+                  : ir.CreateOr(result, ir.CreateShl(difference, e.splat(width * p, 32)));
+  }
+  e.write(0u, result);
+}
+
 void lower_dp4a(Emitter& e, const Step&) {
   Value* result = e.room(32);
   const auto sign = [&](std::size_t i) {

@@ -181,6 +181,9 @@ void lower_atomic(Emitter& e, const Operand* to, std::size_t address_index) {
   const bool exchange = e.instruction().has("cas");
   if (operands.size() < address_index + (exchange ? 3 : 2))
     reject(e.instruction(), "has too few operands");
+  if (bits == 128 && operation != "cas_128" && operation != "exch_128") {
+    refuse(e.instruction(), "this operation is not supported for the type");
+  }
   if ((operation.ends_with("16") || operation.find("f16x2") != std::string::npos ||
        operation.ends_with("f32") || operation.ends_with("f64")) &&
       !operation.starts_with("add") && operation != "cas_16" && operation != "exch_16") {

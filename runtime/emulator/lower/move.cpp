@@ -86,6 +86,10 @@ void lower_isspacep(Emitter& e, const Step&) {
     space = 1;
   else if (instruction.has("local"))
     space = 2;
+  else if (instruction.has("const"))
+    space = 3;
+  else if (instruction.has("param") || instruction.has("param::entry"))
+    space = 4;
   else if (!instruction.has("global"))
     refuse(instruction, "this state space is not supported");
   Value* result = e.room(32);

@@ -70,6 +70,13 @@ llvm::Value* read_special_register(Emitter& e, std::string_view name) {
     return by_lane(e, [](std::uint32_t lane) { return (2u << lane) - 1; });
   if (name == "%lanemask_ge") return by_lane(e, [](std::uint32_t lane) { return ~0u << lane; });
   if (name == "%lanemask_gt") return by_lane(e, [](std::uint32_t lane) { return ~1u << lane; });
+  // The driver's own: set for a cooperative grid only, which this is not.
+  if (name.starts_with("%envreg")) return e.splat(0, 32);
+  // No shared memory is reserved: the region is empty, and places in it are outside of all memory.
+  if (name == "%reserved_smem_offset_0" || name == "%reserved_smem_offset_1") {
+    return e.splat(0xFFFFFF00u, 32);
+  }
+  if (name.starts_with("%reserved_smem_offset")) return e.splat(0, 32);
   if (name == "WARP_SZ") return e.splat(kLanes, 32);
   if (name == "%clock") return clock(e, 32, 0);
   if (name == "%clock_hi") return clock(e, 32, 32);

@@ -23,15 +23,17 @@ namespace {
 #define ORDERS "weak relaxed acquire release acq_rel volatile mmio cta cluster gpu sys "
 #define SHARED "shared shared::cta "
 #define SPACES "global shared shared::cta local param param::entry param::func const "
+#define WMMA "m16n16k16 m32n8k16 m8n32k16 m16n16k8 f16 bf16 tf32 s8 u8 f32 s32 "
 #define MEMORY_TYPES "v2 v4 v8 b8 b16 b32 b64 b128 u8 u16 u32 u64 s8 s16 s32 s64 f32 f64 "
 
 constexpr Row kTable[] = {
     // integer and floating-point arithmetic
-    {"add", ROUNDING "sat ftz cc " INTEGERS FLOATS, "dss", Flow::plain, lower_add},
-    {"sub", ROUNDING "sat ftz cc " INTEGERS FLOATS, "dss", Flow::plain, lower_sub},
-    {"mul", ROUNDING "sat ftz lo hi wide " INTEGERS FLOATS, "dss", Flow::plain, lower_mul},
+    {"add", ROUNDING "sat ftz cc u16x2 s16x2 f32x2 " INTEGERS FLOATS, "dss", Flow::plain,
+     lower_add},
+    {"sub", ROUNDING "sat ftz cc f32x2 " INTEGERS FLOATS, "dss", Flow::plain, lower_sub},
+    {"mul", ROUNDING "sat ftz lo hi wide f32x2 " INTEGERS FLOATS, "dss", Flow::plain, lower_mul},
     {"mad", ROUNDING "sat ftz lo hi wide cc f32 f64 " INTEGERS, "dsss", Flow::plain, lower_mad},
-    {"fma", ROUNDING "sat ftz relu " FLOATS, "dsss", Flow::plain, lower_fma},
+    {"fma", ROUNDING "sat ftz relu f32x2 " FLOATS, "dsss", Flow::plain, lower_fma},
     {"addc", "cc u32 s32 u64 s64", "dss", Flow::plain, lower_addc},
     {"subc", "cc u32 s32 u64 s64", "dss", Flow::plain, lower_subc},
     {"madc", "cc lo hi u32 s32 u64 s64", "dsss", Flow::plain, lower_madc},
@@ -42,8 +44,10 @@ constexpr Row kTable[] = {
     {"rem", INTEGERS, "dss", Flow::plain, lower_rem},
     {"abs", "ftz s16 s32 s64 " FLOATS, "ds", Flow::plain, lower_abs},
     {"neg", "ftz s16 s32 s64 " FLOATS, "ds", Flow::plain, lower_neg},
-    {"min", "ftz NaN xorsign abs relu " INTEGERS FLOATS, "dss?s", Flow::plain, lower_min},
-    {"max", "ftz NaN xorsign abs relu " INTEGERS FLOATS, "dss?s", Flow::plain, lower_max},
+    {"min", "ftz NaN xorsign abs relu u16x2 s16x2 " INTEGERS FLOATS, "dss?s", Flow::plain,
+     lower_min},
+    {"max", "ftz NaN xorsign abs relu u16x2 s16x2 " INTEGERS FLOATS, "dss?s", Flow::plain,
+     lower_max},
     {"rcp", ROUNDING "approx ftz f32 f64", "ds", Flow::plain, lower_rcp},
     {"sqrt", ROUNDING "approx ftz f32 f64", "ds", Flow::plain, lower_sqrt},
     {"rsqrt", "approx ftz f32 f64", "ds", Flow::plain, lower_rsqrt},
@@ -57,6 +61,8 @@ constexpr Row kTable[] = {
      lower_testp},
     {"dp4a", "u32 s32", "dsss", Flow::plain, lower_dp4a},
     {"dp2a", "lo hi u32 s32", "dsss", Flow::plain, lower_dp2a},
+    {"vabsdiff2", "u32 s32 add", "dsss", Flow::plain, lower_vabsdiff},
+    {"vabsdiff4", "u32 s32 add", "dsss", Flow::plain, lower_vabsdiff},
     // bits
     {"and", "pred " BITS, "dss", Flow::plain, lower_and},
     {"or", "pred " BITS, "dss", Flow::plain, lower_or},
@@ -78,14 +84,13 @@ constexpr Row kTable[] = {
     {"prmt", "b32 f4e b4e rc8 ecl ecr rc16", "dsss", Flow::plain, lower_prmt},
     // comparison and selection
     {"setp", COMPARISONS "and or xor ftz " BITS INTEGERS FLOATS, "Dss?s", Flow::plain, lower_setp},
-    {"set", COMPARISONS "and or xor ftz " BITS INTEGERS "f32 f64 f16 bf16", "dss?s", Flow::plain,
-     lower_set},
+    {"set", COMPARISONS "and or xor ftz " BITS INTEGERS FLOATS, "dss?s", Flow::plain, lower_set},
     {"selp", BITS INTEGERS "f32 f64", "dsss", Flow::plain, lower_selp},
     {"slct", "ftz " BITS INTEGERS "f32 f64", "dsss", Flow::plain, lower_slct},
     // conversion and movement
     {"cvt",
      ROUNDING
-     "rna rni rzi rmi rpi ftz sat relu satfinite u8 s8 tf32 e4m3x2 e5m2x2 " INTEGERS FLOATS,
+     "rna rni rzi rmi rpi ftz sat relu satfinite u8 s8 tf32 e4m3x2 e5m2x2 ue8m0x2 " INTEGERS FLOATS,
      "ds?s", Flow::plain, lower_cvt},
     {"cvt.pack", "sat u8 s8 u16 s16 s32 b32", "dss?s", Flow::plain, lower_cvt_pack},
     {"mov", "pred b128 " BITS INTEGERS "f32 f64 f16 bf16 f16x2 bf16x2", "ds", Flow::plain,
@@ -100,8 +105,8 @@ constexpr Row kTable[] = {
     {"ldu", SPACES MEMORY_TYPES, "dm", Flow::plain, lower_ld},
     {"st", ORDERS SPACES CACHES MEMORY_TYPES, "ms?s", Flow::plain, lower_st},
     {"atom",
-     ORDERS SPACES CACHES
-     "add min max and or xor exch cas inc dec noftz v2 v4 v8 b16 b32 b64 u32 u64 s32 s64 " FLOATS,
+     ORDERS SPACES CACHES "add min max and or xor exch cas inc dec noftz v2 v4 v8 b16 b32 b64 b128 "
+                          "u32 u64 s32 s64 " FLOATS,
      "dms?ss", Flow::plain, lower_atom},
     {"red",
      ORDERS SPACES CACHES
@@ -170,7 +175,8 @@ constexpr Row kTable[] = {
     {"shfl.sync", "up down bfly idx b32", "Dssss", Flow::members, lower_shfl},
     {"vote.sync", "all any uni ballot pred b32", "dss", Flow::members, lower_vote},
     {"match.sync", "any all b32 b64", "Dss", Flow::members, lower_match},
-    {"redux.sync", "add min max and or xor u32 s32 b32", "dss", Flow::members, lower_redux},
+    {"redux.sync", "add min max and or xor abs NaN u32 s32 b32 f32", "dss", Flow::members,
+     lower_redux},
     {"elect.sync", "", "Ds", Flow::members, lower_elect},
     {"activemask", "b32", "d", Flow::plain, lower_activemask},
     {"mma.sync",
@@ -183,6 +189,11 @@ constexpr Row kTable[] = {
     {"wgmma.fence.sync", "aligned", "", Flow::aligned, lower_wgmma_fence},
     {"wgmma.commit_group.sync", "aligned", "", Flow::aligned, lower_wgmma_commit},
     {"wgmma.wait_group.sync", "aligned", "s", Flow::settles, lower_wgmma_wait},
+    {"wmma.load", "sync aligned a b c row col " WMMA "global shared shared::cta", "dm?s",
+     Flow::aligned, lower_wmma_load},
+    {"wmma.store", "sync aligned d row col " WMMA "global shared shared::cta", "ms?s",
+     Flow::aligned, lower_wmma_store},
+    {"wmma.mma", "sync aligned row col satfinite " WMMA, "dsss", Flow::aligned, lower_wmma_mma},
     {"ldmatrix.sync", "aligned m8n8 x1 x2 x4 trans shared shared::cta b16", "dm", Flow::aligned,
      lower_ldmatrix},
     {"stmatrix.sync", "aligned m8n8 x1 x2 x4 trans shared shared::cta b16", "ms", Flow::aligned,

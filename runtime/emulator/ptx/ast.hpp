@@ -36,6 +36,9 @@ enum class Type : std::uint8_t {
   e5m2,
   e4m3x2,
   e5m2x2,
+  ue8m0x2,
+  u16x2,
+  s16x2,
 };
 int bytes_of(Type type);  // pred counts as 1
 
