@@ -178,6 +178,16 @@ TEST_CASE("an H100's bits where they are not the correctly rounded ones") {
       {"rsqrt.approx.ftz.f32", 0x4004A88F, 0x3F31D007},
       {"sqrt.approx.ftz.f32", 0x3FEC6A8D, 0x3FADF52A},
       {"sqrt.approx.ftz.f32", 0x406C6A8D, 0x3FF60368},
+      {"ex2.approx.ftz.f32", 0xB27D00B5, 0x3F800000},
+      {"sin.approx.ftz.f32", 0xC539CE54, 0xBF5005A2},
+      {"sin.approx.ftz.f32", 0x3EC8E8C3, 0x3EC3CAF6},
+      {"sin.approx.f32", 0x947F279F, 0x80000000},
+      {"cos.approx.ftz.f32", 0x412F8694, 0xBCCE928F},
+      {"cos.approx.ftz.f32", 0xC05A14AA, 0xBF770083},
+      {"tanh.approx.f32", 0x3E23FB16, 0x3E2297F0},
+      {"tanh.approx.f32", 0x00000001, 0x00000001},
+      {"ex2.approx.f16", 0xC1C7E000, 0x00000000},
+      {"ex2.approx.f16", 0x41800000, 0x7F800000},
   };
   for (const Row& row : rows) {
     CAPTURE(row.opcode);

@@ -68,10 +68,11 @@ void lower_special(Emitter& e, const Step&) {
   const Type type = e.instruction().type();
   if (type == Type::f32)
     return e.write(0u, special(e, spelling(e.instruction()), e.source_float(1, type)));
-  // The 16-bit forms round the f32 function.
   auto& ir = e.ir();
   Value* x = widen_half(e, e.source(1, bits_of(type)), type);
-  const std::string opcode = e.instruction().opcode + ".approx.f32";
+  const std::string opcode = e.instruction().opcode + ".approx" +
+                             (e.instruction().has("ftz") ? ".ftz" : "") +
+                             (is_bf16(type) ? ".bf16" : ".f16");
   if (!is_packed(type)) return e.write(0u, narrow_half(e, special(e, opcode, x), type));
   std::vector<int> even, odd, interleaved;
   for (int i = 0; i < static_cast<int>(kLanes); ++i) {

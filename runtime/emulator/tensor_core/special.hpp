@@ -14,7 +14,8 @@ struct Special {
   SpecialFunction function;
 };
 
-// ex2, lg2, rcp, rsqrt, sqrt, sin, cos, tanh: .approx, with and without .ftz.
+// ex2, lg2, rcp, rsqrt, sqrt, sin, cos, tanh: .approx, with and without .ftz. Those of .f16 and
+// .bf16 take and give fp32 that the 16-bit format holds.
 std::span<const Special> special_table();
 const Special* find_special(std::string_view opcode);
 

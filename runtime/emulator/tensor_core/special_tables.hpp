@@ -37,7 +37,12 @@ inline constexpr Interpolation kLg2{6, 12, 1, 837, 38};
 inline constexpr Interpolation kRsqrt{6, 14, 2, -1, 40};
 inline constexpr Interpolation kSqrt{6, 15, 1, -1, 40};
 
+// sin(pi / 2 x) for x in [0, 1).
+inline constexpr Interpolation kSin{6, 12, 0, 0, 37};
+// tanh(x) for x in [2^-8, 8); special_unit.hpp says which segments.
+inline constexpr Interpolation kTanh{0, 15, 0, 0, 39};
+
 extern const Segment kEx2Segments[64], kRcpSegments[128], kLg2Segments[64], kRsqrtSegments[128],
-    kSqrtSegments[128];
+    kSqrtSegments[128], kSinSegments[64], kTanhSegments[51];
 
 }  // namespace octavo::emulator::tensor_core
