@@ -138,7 +138,7 @@ TEST_CASE("wrong uses of an mbarrier name it and its state") {
       {"ld.param.u64 %rd2, [p0]; mbarrier.init.b64 [%rd2], 1;", {"is not of shared memory"}},
       {"mbarrier.init.shared.b64 [at], 2; mbarrier.arrive.shared.b64 st1, [at];\n"
        "WAIT: mbarrier.try_wait.shared.b64 %p1, [at], st1; @!%p1 bra WAIT;",
-       {"barriers that can never complete: warp 0 line 13 waits for mbarrier at shared address 0x",
+       {"waits that can never complete: warp 0 line 13 waits for mbarrier at shared address 0x",
         "phase 0, 1 of 2 arrivals pending, tx-count 0"}},
       {"mbarrier.init.shared.b64 [at], 1; mbarrier.arrive.expect_tx.shared.b64 _, [at], 16;\n"
        "WAIT: mbarrier.test_wait.parity.shared.b64 %p1, [at], 0; nanosleep.u32 20; @!%p1 bra WAIT;",

@@ -3,6 +3,9 @@
 #include <doctest/doctest.h>
 #include <fmt/core.h>
 
+#include <cstdlib>
+#include <utility>
+
 namespace octavo::emulator::test {
 
 const DeviceModel& device() {
@@ -35,22 +38,48 @@ Machine::Machine(const std::string& ptx) : program_(Program::load(ptx, device(),
 
 void Machine::launch(Dim3 grid, Dim3 block, std::vector<std::uint64_t> parameters,
                      std::uint32_t shared_bytes) {
+  launch(LaunchShape{.grid = grid, .block = block, .dynamic_shared_bytes = shared_bytes},
+         std::move(parameters));
+}
+
+void Machine::launch(const LaunchShape& shape, std::vector<std::uint64_t> parameters) {
   const KernelInfo* kernel = program_->find_kernel("k");
   if (kernel == nullptr) throw Fault(CUDA_ERROR_NOT_FOUND, "no kernel k");
   parameters.resize((kernel->parameter_bytes + 7) / 8);
-  program_->launch(*kernel, {grid, block, shared_bytes},
+  program_->launch(*kernel, shape,
                    std::as_bytes(std::span(parameters)).first(kernel->parameter_bytes));
 }
 
 Ending load_and_launch(const std::string& ptx, Dim3 grid, Dim3 block,
                        std::vector<std::uint64_t> parameters, std::uint32_t shared_bytes) {
+  return ending_of(ptx,
+                   LaunchShape{.grid = grid, .block = block, .dynamic_shared_bytes = shared_bytes},
+                   std::move(parameters));
+}
+
+Ending ending_of(const std::string& ptx, const LaunchShape& shape,
+                 std::vector<std::uint64_t> parameters) {
   try {
     Machine machine(ptx);
-    machine.launch(grid, block, std::move(parameters), shared_bytes);
+    machine.launch(shape, std::move(parameters));
   } catch (const Fault& fault) {
     return {fault.code(), fault.what()};
   }
   return {};
+}
+
+void under_each_schedule(const std::function<void()>& body) {
+  for (const std::string schedule : {"round-robin", "random:1", "random:2", "random:3"}) {
+    for (const std::string threads : {"1", "2", "5"}) {
+      CAPTURE(schedule);
+      CAPTURE(threads);
+      setenv("OCTAVO_SCHEDULE", schedule.c_str(), 1);
+      setenv("OCTAVO_EMULATOR_THREADS", threads.c_str(), 1);
+      body();
+    }
+  }
+  unsetenv("OCTAVO_SCHEDULE");
+  unsetenv("OCTAVO_EMULATOR_THREADS");
 }
 
 void check_cases(const std::vector<Case>& cases) {

@@ -4,6 +4,7 @@
 #include <bit>
 #include <cstdint>
 #include <cstring>
+#include <functional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -43,6 +44,7 @@ class Machine {
   // Launches kernel `k`; missing parameters are zeros.
   void launch(Dim3 grid, Dim3 block, std::vector<std::uint64_t> parameters,
               std::uint32_t shared_bytes = 0);
+  void launch(const LaunchShape& shape, std::vector<std::uint64_t> parameters = {});
 
   Memory& memory() { return memory_; }
   Program& program() { return *program_; }
@@ -59,6 +61,11 @@ struct Ending {
 };
 Ending load_and_launch(const std::string& ptx, Dim3 grid, Dim3 block,
                        std::vector<std::uint64_t> parameters = {}, std::uint32_t shared_bytes = 0);
+Ending ending_of(const std::string& ptx, const LaunchShape& shape,
+                 std::vector<std::uint64_t> parameters = {});
+
+// Runs the body under several schedules, each with 1, 2 and 5 host threads.
+void under_each_schedule(const std::function<void()>& body);
 
 // One instruction on one thread's registers. The inputs a, b, c are in %rd1..3, and their low bits
 // in %r1..3, %h1..3, %f1..3 (32 bits) and %d1..3 (64 bits); the result is register 0 of the kind

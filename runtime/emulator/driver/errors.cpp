@@ -41,6 +41,7 @@ constexpr Error kErrors[] = {
     OCTAVO_ERROR(CUDA_ERROR_INVALID_PC, "invalid program counter"),
     OCTAVO_ERROR(CUDA_ERROR_LAUNCH_FAILED, "unspecified launch failure"),
     OCTAVO_ERROR(CUDA_ERROR_NOT_SUPPORTED, "operation not supported"),
+    OCTAVO_ERROR(CUDA_ERROR_INVALID_CLUSTER_SIZE, "cluster misconfiguration"),
     OCTAVO_ERROR(CUDA_ERROR_UNKNOWN, "unknown error"),
 };
 #undef OCTAVO_ERROR

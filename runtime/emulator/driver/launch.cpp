@@ -83,7 +83,7 @@ std::vector<std::byte> gather_parameters(const KernelInfo& info, void** params, 
 // Whether the fault is the device's, which ends the context; else the launch was refused.
 bool ends_context(CUresult code) {
   return code >= CUDA_ERROR_ILLEGAL_ADDRESS && code != CUDA_ERROR_LAUNCH_OUT_OF_RESOURCES &&
-         code != CUDA_ERROR_NOT_SUPPORTED;
+         code != CUDA_ERROR_NOT_SUPPORTED && code != CUDA_ERROR_INVALID_CLUSTER_SIZE;
 }
 
 }  // namespace

@@ -22,6 +22,12 @@ bool inside(std::uint64_t address, std::uint64_t bytes, const void* begin, std::
   return address >= first && address - first < size && bytes <= size - (address - first);
 }
 
+// Whether a generic address points to shared memory of any of the cluster's blocks.
+bool in_cluster(const Warp& warp, std::uint64_t address) {
+  const std::uint64_t others = std::uint64_t{warp.cluster_nctarank - 1} * kSharedWindow;
+  return inside(address, 1, warp.shared, others + warp.total_shared_bytes);
+}
+
 }  // namespace
 
 const Memory::Range* find_range(Warp& warp, std::uint64_t begin, std::uint64_t end) {
@@ -53,12 +59,35 @@ std::byte* resolve_global(Warp& warp, int lane, std::uint64_t address, std::uint
 
 std::byte* resolve_shared(Warp& warp, int lane, std::uint64_t address, std::uint32_t bytes,
                           std::uint32_t alignment) {
-  if (address > warp.total_shared_bytes || bytes > warp.total_shared_bytes - address) {
+  const std::uint64_t offset = address - warp.shared_begin;
+  if (offset > warp.total_shared_bytes || bytes > warp.total_shared_bytes - offset) {
     fault(warp, CUDA_ERROR_ILLEGAL_ADDRESS, lane,
           "%u bytes at shared address 0x%llx: outside the block's %u bytes of shared memory", bytes,
           static_cast<unsigned long long>(address), warp.total_shared_bytes);
   }
   check_alignment(warp, lane, address, alignment, "shared");
+  return warp.shared + address;
+}
+
+std::byte* resolve_cluster(Warp& warp, int lane, std::uint64_t address, std::uint32_t bytes,
+                           std::uint32_t alignment) {
+  const auto& blocks = warp.block->cluster->blocks;
+  const std::uint64_t rank = address / kSharedWindow, offset = address % kSharedWindow;
+  if (rank >= blocks.size() || offset > warp.total_shared_bytes ||
+      bytes > warp.total_shared_bytes - offset) {
+    fault(warp, CUDA_ERROR_ILLEGAL_ADDRESS, lane,
+          "%u bytes at shared::cluster address 0x%llx: outside the %u bytes of shared memory of "
+          "each of the cluster's %zu blocks",
+          bytes, static_cast<unsigned long long>(address), warp.total_shared_bytes, blocks.size());
+  }
+  const Block& block = blocks[rank];
+  if (!block.started || block.live_warps == 0) {
+    fault(warp, CUDA_ERROR_ILLEGAL_ADDRESS, lane,
+          "shared memory of the cluster's block %u, which has %s: barrier.cluster %s", block.rank,
+          block.started ? "exited" : "not started",
+          block.started ? "keeps a block until all are done with it" : "waits until all have");
+  }
+  check_alignment(warp, lane, address, alignment, "shared::cluster");
   return warp.shared + address;
 }
 
@@ -78,9 +107,13 @@ std::byte* resolve_generic(Warp& warp, int lane, std::uint64_t address, std::uin
   const std::byte* own =
       warp.local + std::uint64_t{warp.local_bytes} * static_cast<std::uint32_t>(lane);
   const bool other =
-      inside(address, bytes, warp.shared, warp.total_shared_bytes) ||
+      inside(address, bytes, warp.block->shared, warp.total_shared_bytes) ||
       inside(address, bytes, own, warp.local_bytes) ||
       (access == Access::read && inside(address, bytes, warp.parameters, warp.parameter_bytes));
+  if (!other && in_cluster(warp, address)) {
+    return resolve_cluster(warp, lane, address - reinterpret_cast<std::uint64_t>(warp.shared),
+                           bytes, alignment);
+  }
   if (!other) return resolve_global(warp, lane, address, bytes, alignment);
   check_alignment(warp, lane, address, alignment, "generic");
   return reinterpret_cast<std::byte*>(address);
@@ -88,20 +121,21 @@ std::byte* resolve_generic(Warp& warp, int lane, std::uint64_t address, std::uin
 
 std::byte* resolve_window(Warp& warp, int lane, std::uint64_t address, std::uint32_t bytes,
                           std::uint32_t alignment, SharedWindow window) {
-  if (window != SharedWindow::generic) {
-    return resolve_shared(warp, lane, address, bytes, alignment);
+  if (window == SharedWindow::cta) return resolve_shared(warp, lane, address, bytes, alignment);
+  if (window == SharedWindow::cluster) {
+    return resolve_cluster(warp, lane, address, bytes, alignment);
   }
-  if (!inside(address, bytes, warp.shared, warp.total_shared_bytes)) {
+  if (!in_cluster(warp, address)) {
     fault(warp, CUDA_ERROR_ILLEGAL_ADDRESS, lane, "generic address 0x%llx is not of shared memory",
           static_cast<unsigned long long>(address));
   }
-  check_alignment(warp, lane, address, alignment, "generic");
-  return reinterpret_cast<std::byte*>(address);
+  return resolve_cluster(warp, lane, address - reinterpret_cast<std::uint64_t>(warp.shared), bytes,
+                         alignment);
 }
 
 namespace {
 
-enum class Window : std::uint8_t { generic, global, shared, local };
+enum class Window : std::uint8_t { generic, global, shared, cluster, local };
 
 // What an instruction's lanes touch. A lane's address is added to `base`.
 struct Span {
@@ -114,7 +148,7 @@ struct Span {
 template <Window window>
 bool all_inside(Warp& warp, std::uint32_t mask, const std::uint64_t* address, std::int64_t offset,
                 std::uint32_t bytes, Span& span) {
-  if constexpr (window == Window::local) return false;
+  if constexpr (window == Window::local || window == Window::cluster) return false;
   std::uint64_t lowest = ~std::uint64_t{0}, highest = 0, bits = 0;
   if (mask == kAllLanes) {
     for (int lane = 0; lane < kLanes; ++lane) {
@@ -135,13 +169,14 @@ bool all_inside(Warp& warp, std::uint32_t mask, const std::uint64_t* address, st
   if ((bits & (bytes - 1)) != 0 || lowest > highest || highest + bytes < highest) return false;
   if constexpr (window == Window::shared) {
     span = {warp.shared + offset, warp.shared + lowest, warp.shared + highest + bytes};
-    return highest + bytes <= warp.total_shared_bytes;
+    return lowest >= warp.shared_begin &&
+           highest + bytes <= std::uint64_t{warp.shared_begin} + warp.total_shared_bytes;
   }
   span = {reinterpret_cast<std::byte*>(offset), reinterpret_cast<std::byte*>(lowest),
           reinterpret_cast<std::byte*>(highest + bytes)};
   if (find_range(warp, lowest, highest + bytes) != nullptr) return true;
   return window == Window::generic &&
-         inside(lowest, highest + bytes - lowest, warp.shared, warp.total_shared_bytes);
+         inside(lowest, highest + bytes - lowest, warp.block->shared, warp.total_shared_bytes);
 }
 
 template <Window window>
@@ -155,8 +190,9 @@ std::byte* resolve(Warp& warp, int lane, std::uint64_t address, std::uint32_t by
     default:
       break;
   }
-  std::byte* at = window == Window::shared
-                      ? resolve_shared(warp, lane, address, bytes, bytes)
+  std::byte* at = window == Window::shared ? resolve_shared(warp, lane, address, bytes, bytes)
+                  : window == Window::cluster
+                      ? resolve_cluster(warp, lane, address, bytes, bytes)
                       : resolve_generic(warp, lane, address, bytes, bytes, access);
   note_access(warp, lane, at, bytes, access);
   return at;
@@ -302,11 +338,11 @@ static void octavo_copy_local(Warp* warp, std::uint32_t mask, const std::uint64_
   });
 }
 
-// cvta and isspacep need no memory, but say where a generic address points.
+// isspacep needs no memory, but says where a generic address points.
 static void octavo_is_space(Warp* warp, std::uint32_t* result, const std::uint64_t* address,
                             std::uint32_t space) {
   for (int lane = 0; lane < kLanes; ++lane) {
-    const bool shared = inside(address[lane], 1, warp->shared, warp->total_shared_bytes);
+    const bool cluster = in_cluster(*warp, address[lane]);
     const bool local =
         inside(address[lane], 1, warp->local, std::uint64_t{warp->local_bytes} * kLanes);
     const auto& constants = warp->block->launch->constants;
@@ -314,8 +350,9 @@ static void octavo_is_space(Warp* warp, std::uint32_t* result, const std::uint64
         std::any_of(constants.begin(), constants.end(),
                     [&](const Memory::Range& range) { return range.contains(address[lane], 1); });
     const bool parameter = inside(address[lane], 1, warp->parameters, warp->parameter_bytes);
-    const bool is[] = {!shared && !local && !constant && !parameter, shared, local, constant,
-                       parameter};
+    const bool shared = inside(address[lane], 1, warp->block->shared, warp->total_shared_bytes);
+    const bool is[] = {
+        !cluster && !local && !constant && !parameter, shared, cluster, local, constant, parameter};
     result[lane] = is[space] ? ~0u : 0;
   }
 }
@@ -338,10 +375,10 @@ static void octavo_local_base(Warp* warp, std::uint64_t* result) {
       OCTAVO_ACCESS(window, 16, Wide)
 
 std::span<const Helper> access_helpers() {
-  static const Helper list[] = {OCTAVO_ACCESSES(generic),         OCTAVO_ACCESSES(global),
-                                OCTAVO_ACCESSES(shared),          OCTAVO_ACCESSES(local),
-                                OCTAVO_HELPER(octavo_copy_local), OCTAVO_HELPER(octavo_is_space),
-                                OCTAVO_HELPER(octavo_local_base)};
+  static const Helper list[] = {OCTAVO_ACCESSES(generic),       OCTAVO_ACCESSES(global),
+                                OCTAVO_ACCESSES(shared),        OCTAVO_ACCESSES(cluster),
+                                OCTAVO_ACCESSES(local),         OCTAVO_HELPER(octavo_copy_local),
+                                OCTAVO_HELPER(octavo_is_space), OCTAVO_HELPER(octavo_local_base)};
   return list;
 }
 

@@ -8,14 +8,17 @@ namespace octavo::emulator {
 enum class Access : std::uint8_t { read, write };
 
 // Each returns the host address of `bytes` bytes that the lane may access, or ends the launch.
-// `address` is in the space's own terms: generic and global ones are host addresses, shared and
-// local ones offsets.
+// `address` is in the space's own terms: generic and global ones are host addresses, local ones
+// offsets, shared ones offsets in the window of the cluster (kSharedWindow).
 std::byte* resolve_generic(Warp& warp, int lane, std::uint64_t address, std::uint32_t bytes,
                            std::uint32_t alignment, Access access);
 std::byte* resolve_global(Warp& warp, int lane, std::uint64_t address, std::uint32_t bytes,
                           std::uint32_t alignment);
 std::byte* resolve_shared(Warp& warp, int lane, std::uint64_t address, std::uint32_t bytes,
                           std::uint32_t alignment);
+// `address` may be any block's of the cluster.
+std::byte* resolve_cluster(Warp& warp, int lane, std::uint64_t address, std::uint32_t bytes,
+                           std::uint32_t alignment);
 std::byte* resolve_local(Warp& warp, int lane, std::uint64_t address, std::uint32_t bytes,
                          std::uint32_t alignment);
 

@@ -128,7 +128,22 @@ struct AddBf16 {
   }
 };
 
-enum class Window : std::uint8_t { generic, global, shared };
+enum class Window : std::uint8_t { generic, global, shared, cluster };
+
+template <Window window>
+std::byte* resolve(Warp& warp, int lane, std::uint64_t at, std::uint32_t bytes) {
+  switch (window) {
+    case Window::shared:
+      return resolve_shared(warp, lane, at, bytes, bytes);
+    case Window::cluster:
+      return resolve_cluster(warp, lane, at, bytes, bytes);
+    case Window::global:
+      return resolve_global(warp, lane, at, bytes, bytes);
+    case Window::generic:
+      break;
+  }
+  return resolve_generic(warp, lane, at, bytes, bytes, Access::write);
+}
 
 __extension__ using Wide = unsigned __int128;
 
@@ -156,10 +171,7 @@ void update(Warp* warp, std::uint32_t mask, const std::uint64_t* address, std::i
   const auto bytes = static_cast<std::uint32_t>(sizeof(T) * count);
   for_lanes(mask, [&](int lane) {
     const std::uint64_t at = address[lane] + static_cast<std::uint64_t>(offset);
-    std::byte* where = window == Window::shared ? resolve_shared(*warp, lane, at, bytes, bytes)
-                       : window == Window::global
-                           ? resolve_global(*warp, lane, at, bytes, bytes)
-                           : resolve_generic(*warp, lane, at, bytes, bytes, Access::write);
+    std::byte* where = resolve<window>(*warp, lane, at, bytes);
     if constexpr (window != Window::global) note_access(*warp, lane, where, bytes, Access::write);
     for (std::uint32_t i = 0; i < count; ++i) {
       T* element = reinterpret_cast<T*>(where) + i;
@@ -182,13 +194,16 @@ void update(Warp* warp, std::uint32_t mask, const std::uint64_t* address, std::i
 
 }  // namespace
 
-#define OCTAVO_ATOMIC(name, type, operation)                                                      \
-  Helper{"octavo_atom_generic_" name,                                                             \
-         reinterpret_cast<void*>(&update<Window::generic, type, operation>)},                     \
-      Helper{"octavo_atom_global_" name,                                                          \
-             reinterpret_cast<void*>(&update<Window::global, type, operation>)},                  \
-      Helper {                                                                                    \
-    "octavo_atom_shared_" name, reinterpret_cast<void*>(&update<Window::shared, type, operation>) \
+#define OCTAVO_ATOMIC(name, type, operation)                                     \
+  Helper{"octavo_atom_generic_" name,                                            \
+         reinterpret_cast<void*>(&update<Window::generic, type, operation>)},    \
+      Helper{"octavo_atom_global_" name,                                         \
+             reinterpret_cast<void*>(&update<Window::global, type, operation>)}, \
+      Helper{"octavo_atom_shared_" name,                                         \
+             reinterpret_cast<void*>(&update<Window::shared, type, operation>)}, \
+      Helper {                                                                   \
+    "octavo_atom_cluster_" name,                                                 \
+        reinterpret_cast<void*>(&update<Window::cluster, type, operation>)       \
   }
 #define OCTAVO_INTEGER_ATOMICS(bits, type)                                                  \
   OCTAVO_ATOMIC("add_" bits, type, Add), OCTAVO_ATOMIC("umin_" bits, type, Min),            \
@@ -212,6 +227,8 @@ std::span<const Helper> atomic_helpers() {
              reinterpret_cast<void*>(&update<Window::global, std::uint32_t, AddF32Flush>)},
       Helper{"octavo_atom_shared_add_f32",
              reinterpret_cast<void*>(&update<Window::shared, std::uint32_t, AddF32>)},
+      Helper{"octavo_atom_cluster_add_f32",
+             reinterpret_cast<void*>(&update<Window::cluster, std::uint32_t, AddF32>)},
       OCTAVO_ATOMIC("add_f64", std::uint64_t, AddF64),
       OCTAVO_ATOMIC("add_f16", std::uint16_t, AddF16),
       OCTAVO_ATOMIC("add_bf16", std::uint16_t, AddBf16),

@@ -41,7 +41,8 @@ struct Launch {
   Memory* memory;
   const DeviceModel* device;
   Order order;
-  std::string_view ptx;  // whose lines faults quote
+  std::uint32_t registers;  // that each thread begins with, 0 if the kernel does not say
+  std::string_view ptx;     // whose lines faults quote
   // Where the undefined value that a line uses came from, in words; `loads` are the lines that read
   // undefined memory for the lane, the latest last.
   std::function<std::string(int line, const std::vector<int>& loads)> undefined_origin;
@@ -53,6 +54,10 @@ struct Launch {
   // The cluster that is taken in at this turn: the turns' order is the schedule's.
   std::uint64_t cluster_at(std::uint64_t turn) const {
     return (first_cluster + turn * stride) % clusters();
+  }
+  Dim3 grid_of_clusters() const {
+    return {shape.grid.x / shape.cluster.x, shape.grid.y / shape.cluster.y,
+            shape.grid.z / shape.cluster.z};
   }
   std::uint32_t threads() const { return shape.block.x * shape.block.y * shape.block.z; }
   std::uint32_t local_bytes() const { return info->local_bytes + code.stack_bytes; }
@@ -76,9 +81,9 @@ struct Launch {
 
 struct Barrier {
   std::uint32_t expected = 0;  // threads that complete it; 0: every warp that has not exited
-  std::uint32_t threads = 0;   // arrived so far
-  std::uint32_t warps = 0;
-  std::uint32_t count = 0, all = 1, any = 0;  // of bar.red's predicates
+  std::uint32_t warps = 0;     // arrived so far, a bit each
+  bool reduces = false;
+  std::uint32_t count = 0, all = 1, any = 0;  // of barrier.red's predicates
   Clock clock;                                // of those that have arrived
 };
 
@@ -94,15 +99,14 @@ struct Block {
   std::byte* shared;
   std::vector<Warp*> warps;
   std::uint32_t live_warps = 0;
+  bool started = false;  // a warp of it has run
   Barrier barriers[kBarriers];
+  std::uint32_t free_registers = 0;   // of each of a warp's lanes: what setmaxnreg.dec gave back
   std::vector<Warpgroup> warpgroups;  // of kernels with wgmma
 };
 
 // The line of PTX with this number, without its indentation and comment.
 std::string_view ptx_line(std::string_view ptx, int line);
-
-// Completes the barrier if all it waits for have arrived.
-void try_complete(Block& block, std::uint32_t barrier);
 
 // Runs the launch's grid on `threads` host threads; the fault, if any, is then in the launch.
 void run_grid(Launch& launch, unsigned threads);

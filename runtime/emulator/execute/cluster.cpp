@@ -25,6 +25,7 @@ void shuffle(Cluster& cluster) {
 
 // True if the warp did more than to poll.
 bool run(Cluster& cluster, Warp& warp) {
+  warp.block->started = true;
   warp.polled = warp.polled_memory = warp.advanced = false;
   warp.budget = cluster.launch->order.random_schedule
                     ? static_cast<std::int32_t>(1 + cluster.schedule.below(kBudget))
@@ -58,9 +59,7 @@ std::string place(const Cluster& cluster, const Warp& warp) {
                               describe(cluster, wait->mbarrier[__builtin_ctz(wait->lanes)]));
   }
   if (warp.state == WarpState::ready) return text + fmt::format(" near line {}", warp.line);
-  const Barrier& barrier = warp.block->barriers[warp.barrier];
-  return text + fmt::format(" at barrier {} ({} of {} threads arrived, line {})", warp.barrier,
-                            barrier.threads, barrier.expected, warp.line);
+  return text + fmt::format(" at {}, line {})", describe_wait(warp), warp.line);
 }
 
 }  // namespace
@@ -83,7 +82,7 @@ bool run_round(Cluster& cluster) {
   }
   ++cluster.idle_rounds;
   if (!ran || can_never_end(cluster)) {
-    cluster.fault = cluster_fault(cluster, "barriers that can never complete");
+    cluster.fault = cluster_fault(cluster, "waits that can never end");
     return true;
   }
   return false;
@@ -95,8 +94,7 @@ void finish(Warp& warp) {
   Block& block = *warp.block;
   --block.live_warps;
   --block.cluster->live_warps;
-  // Those that stay need not wait for this warp any more.
-  for (std::uint32_t b = 0; b < kBarriers; ++b) try_complete(block, b);
+  leave_barriers(warp);
   if (block.live_warps == 0 && block.cluster->async != nullptr) {
     block.cluster->async->end_block(block);
   }

@@ -14,10 +14,12 @@ struct Cluster {
   std::vector<Block> blocks;  // by rank; they stay where they are
   std::vector<Warp*> warps;   // of all blocks
   std::uint32_t live_warps = 0;
-  std::optional<Fault> fault;    // the first of its warps', which ends the cluster
-  Random schedule{};             // draws the order of its warps
-  std::size_t block_stride = 0;  // of the blocks' shared memory, which lies rank by rank
-  AsyncQueue* async = nullptr;   // these two are there if the kernel is asynchronous
+  std::uint32_t barrier_phase = 0;     // of barrier.cluster
+  std::uint32_t arrived_warps = 0;     // in this phase
+  Clock arrived_clock, barrier_clock;  // of these, and of those of the phase before
+  std::optional<Fault> fault;          // the first of its warps', which ends the cluster
+  Random schedule{};                   // draws the order of its warps
+  AsyncQueue* async = nullptr;         // these two are there if the kernel is asynchronous
   Shadow* shadow = nullptr;
   DefinedBytes* defined = nullptr;  // of the blocks' shared memory
   int idle_rounds = 0;              // since a warp has done more than to poll
@@ -39,6 +41,17 @@ bool run_round(Cluster& cluster);
 
 // The warp has no lanes left.
 void finish(Warp& warp);
+
+// --- barriers.cpp
+
+// Every live lane of the warp is held at a barrier: it arrives.
+void arrive_held(Warp& warp);
+
+// The warp is done: barriers need not wait for it any more.
+void leave_barriers(Warp& warp);
+
+// "barrier 1 (32 of 64 threads arrived", as far as the warp waits there.
+std::string describe_wait(const Warp& warp);
 
 // What is wrong with the whole cluster, and where its warps are.
 Fault cluster_fault(const Cluster& cluster, const char* what);

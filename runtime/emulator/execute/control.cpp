@@ -1,7 +1,7 @@
 // Which lanes of a warp run next, and where.
 #include <algorithm>
 
-#include "execute/block.hpp"
+#include "execute/cluster.hpp"
 #include "execute/helpers.hpp"
 
 namespace octavo::emulator {
@@ -21,7 +21,7 @@ std::uint32_t next_block(const Warp& warp, std::uint32_t candidates, std::uint32
 void run_at(Warp& warp, std::uint32_t block) {
   std::uint32_t mask = 0;
   for (int lane = 0; lane < kLanes; ++lane) {
-    const bool here = warp.next[lane] == block;
+    const bool here = warp.next[lane] == block && (warp.held.lanes >> lane & 1) == 0;
     warp.mask_lanes[lane] = here ? ~0u : 0;
     mask |= static_cast<std::uint32_t>(here) << lane;
   }
@@ -36,28 +36,29 @@ void run_at(Warp& warp, std::uint32_t block) {
 // lowest, so that lanes meet again; but each in turn when the budget of back-edges is spent, so
 // that lanes that wait in a loop for others of their warp let them through.
 static std::uint32_t octavo_dispatch(Warp* warp) {
-  if (--warp->budget < 0) {
-    yield(*warp);
-    const std::uint32_t running = warp->live & ~warp->parked;
-    const std::uint32_t block =
-        next_block(*warp, running != 0 ? running : warp->live, warp->last_block);
+  const bool spent = --warp->budget < 0;
+  if (spent) yield(*warp);
+  if (warp->held.lanes == warp->live) arrive_held(*warp);
+  const std::uint32_t free = warp->live & ~warp->held.lanes;  // not at a barrier
+  const std::uint32_t running = free & ~warp->parked;
+  if (spent) {
+    const std::uint32_t block = next_block(*warp, running != 0 ? running : free, warp->last_block);
     run_at(*warp, block);
     return block;
   }
-  const std::uint32_t running = warp->live & ~warp->parked;
   if (running != 0) {
     std::uint32_t lowest = kExited;
     for_lanes(running, [&](int lane) { lowest = std::min(lowest, warp->next[lane]); });
     run_at(*warp, lowest);
     return lowest;
   }
-  // Every lane is held at a warp-synchronous instruction. Try each of these places again; when all
-  // have been and none lets its lanes go, none ever will.
+  // Every lane waits at a warp-synchronous instruction or a barrier. Try each of these places
+  // again; when all have been and none lets its lanes go, none ever will.
   if (++warp->stuck > kLanes + 1) {
     fault(*warp, CUDA_ERROR_LAUNCH_FAILED, __builtin_ctz(warp->live),
           "the lanes of the warp wait for each other at different warp-synchronous instructions");
   }
-  const std::uint32_t block = next_block(*warp, warp->live, warp->last_block);
+  const std::uint32_t block = next_block(*warp, free, warp->last_block);
   run_at(*warp, block);
   return block;
 }

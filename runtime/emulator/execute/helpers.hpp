@@ -9,6 +9,8 @@ namespace octavo::emulator {
 
 std::span<const Helper> control_helpers();
 std::span<const Helper> barrier_helpers();
+std::span<const Helper> register_helpers();
+std::span<const Helper> cluster_memory_helpers();
 std::span<const Helper> access_helpers();
 std::span<const Helper> atomic_helpers();
 std::span<const Helper> async_copy_helpers();

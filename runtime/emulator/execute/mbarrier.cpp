@@ -137,7 +137,8 @@ struct Named {
   // One whose state the warp may see: of its own block.
   std::byte* own(int lane) const {
     std::byte* found = at(lane);
-    if (found < warp.shared || found >= warp.shared + warp.total_shared_bytes) {
+    const std::byte* begin = warp.block->shared;
+    if (found < begin || found >= begin + warp.total_shared_bytes) {
       stop(lane, shadow().name(found) + " is not of this block");
     }
     return found;

@@ -24,6 +24,7 @@ namespace octavo::emulator {
 namespace {
 
 constexpr double kDefaultTimeout = 600;
+constexpr std::uint32_t kMostClusterBlocks = 16;
 
 // A number from the environment; `otherwise` where there is none or it is not above zero.
 double environment(const char* name, double otherwise) {
@@ -107,6 +108,7 @@ class LoadedProgram final : public Program {
     launch.device = &device_;
     launch.order = order_from_environment();
     tensor_core::set_numerics(tensor_core::numerics_from_environment());
+    launch.registers = info.launch_registers;
     launch.ptx = ptx_;
     launch.undefined_origin = [&](int line, const std::vector<int>& loads) {
       return lower::undefined_origin(module_, *module_.find(info.name), line, loads);
@@ -163,6 +165,10 @@ class LoadedProgram final : public Program {
   std::unique_ptr<Kernel> load_kernel(const ptx::Function& function) const {
     const std::string key = fmt::format("{}\n{}\nsm_{}\n{}\n{}", build_name(), lower::host_name(),
                                         device_.compute_capability, function.name, ptx_);
+    if (function.blocks_are_clusters) {
+      throw Fault(CUDA_ERROR_NOT_SUPPORTED,
+                  fmt::format("kernel {}: .blocksareclusters is not supported", function.name));
+    }
     auto kernel = std::make_unique<Kernel>();
     if (const auto cached = find_code(key)) {
       kernel->code =
@@ -189,12 +195,27 @@ class LoadedProgram final : public Program {
     info.static_shared_bytes = summary.static_shared_bytes;
     info.local_bytes = summary.local_bytes;
     info.registers = summary.registers;
+    info.required_block = dimensions(function.required_threads);
+    info.required_cluster = dimensions(function.required_cluster);
+    info.explicit_cluster = function.explicit_cluster;
+    info.max_cluster_blocks = function.max_cluster_blocks;
     const std::uint32_t* limit =
         function.required_threads[0] != 0 ? function.required_threads : function.max_threads;
     if (limit[0] != 0) {
       info.max_threads =
           std::min(1024u, limit[0] * std::max(1u, limit[1]) * std::max(1u, limit[2]));
+      info.launch_registers =
+          registers_for(info.max_threads * std::clamp(function.min_blocks, 1u, 32u));
     }
+    if (function.max_registers != 0) info.launch_registers = function.max_registers;
+  }
+
+  static Dim3 dimensions(const std::uint32_t (&of)[3]) { return {of[0], of[1], of[2]}; }
+
+  // Of a thread, where so many share a multiprocessor's; they are given out eight at a time.
+  static std::uint32_t registers_for(std::uint32_t threads) {
+    constexpr std::uint32_t kOfMultiprocessor = 65536, kOfThread = 256;
+    return std::min(kOfThread, kOfMultiprocessor / threads) / 8 * 8;
   }
 
   const Kernel& find(const KernelInfo& info) const {
@@ -210,7 +231,8 @@ class LoadedProgram final : public Program {
     const auto fail = [&](CUresult code, const std::string& what) {
       throw Fault(code, fmt::format("kernel {}: {}", info.name, what));
     };
-    const auto& [grid, block, dynamic, cluster] = shape;
+    const auto& [grid, block, dynamic, cluster, explicit_cluster] = shape;
+    static_cast<void>(explicit_cluster);
     if (grid.x == 0 || grid.y == 0 || grid.z == 0 || block.x == 0 || block.y == 0 || block.z == 0) {
       fail(CUDA_ERROR_INVALID_VALUE, "a grid or block of no threads");
     }
@@ -222,6 +244,22 @@ class LoadedProgram final : public Program {
     if (threads > info.max_threads) {
       fail(threads > 1024 ? CUDA_ERROR_INVALID_VALUE : CUDA_ERROR_LAUNCH_OUT_OF_RESOURCES,
            fmt::format("a block of {} threads; it allows {}", threads, info.max_threads));
+    }
+    const auto differs = [](const Dim3& a, const Dim3& b) {
+      return a.x != b.x || a.y != b.y || a.z != b.z;
+    };
+    if (count(info.required_block) != 0 && differs(block, info.required_block)) {
+      fail(CUDA_ERROR_INVALID_VALUE,
+           fmt::format("a block of {}x{}x{}; its .reqntid is {}x{}x{}", block.x, block.y, block.z,
+                       info.required_block.x, info.required_block.y, info.required_block.z));
+    }
+    if (count(cluster) == 0 || count(cluster) > kMostClusterBlocks || grid.x % cluster.x != 0 ||
+        grid.y % cluster.y != 0 || grid.z % cluster.z != 0) {
+      fail(
+          CUDA_ERROR_INVALID_CLUSTER_SIZE,
+          fmt::format("clusters of {}x{}x{} blocks in a grid of {}x{}x{}: expected at most {}, and "
+                      "a grid of whole clusters",
+                      cluster.x, cluster.y, cluster.z, grid.x, grid.y, grid.z, kMostClusterBlocks));
     }
     const std::uint64_t shared = std::uint64_t{kernel.code->summary().dynamic_offset} + dynamic;
     if (shared > static_cast<std::uint64_t>(device_.shared_per_block)) {

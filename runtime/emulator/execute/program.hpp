@@ -30,13 +30,20 @@ struct KernelInfo {
   std::uint32_t static_shared_bytes = 0;
   std::uint32_t local_bytes = 0;  // of a thread
   std::uint32_t registers = 0;  // 32-bit registers that the PTX declares live at most, at most 255
-  std::uint32_t max_threads = 1024;  // of a block
+  std::uint32_t max_threads = 1024;      // of a block
+  Dim3 required_block = {0, 0, 0};       // zeros: any
+  Dim3 required_cluster = {0, 0, 0};     // zeros: any
+  bool explicit_cluster = false;         // a launch must say its cluster
+  std::uint32_t max_cluster_blocks = 0;  // 0: as the device allows
+  // Registers that a thread begins with, where the kernel's bounds tell: what setmaxnreg moves.
+  std::uint32_t launch_registers = 0;
 };
 
 struct LaunchShape {
   Dim3 grid, block;
   std::uint32_t dynamic_shared_bytes = 0;
-  Dim3 cluster = {};  // in blocks; divides the grid
+  Dim3 cluster = {};              // in blocks; divides the grid
+  bool explicit_cluster = false;  // the launch or the kernel says so
 };
 
 class Program {

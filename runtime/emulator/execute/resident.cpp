@@ -16,6 +16,13 @@ constexpr std::size_t kStackBytes = 4u << 20;
 // Wider than any frame of a compiled kernel: an overflow must hit it.
 constexpr std::size_t kGuardBytes = 1u << 20;
 
+std::byte* reserve(std::size_t bytes) {
+  void* memory = mmap(nullptr, bytes, PROT_READ | PROT_WRITE,
+                      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  if (memory == MAP_FAILED) throw Fault(CUDA_ERROR_OUT_OF_MEMORY, "no memory for a block");
+  return static_cast<std::byte*>(memory);
+}
+
 void run_warp(context::transfer_t from) {
   auto& warp = *static_cast<Warp*>(from.data);
   warp.scheduler = from.fctx;
@@ -30,13 +37,14 @@ Dim3 index_of(std::uint64_t number, const Dim3& size) {
           static_cast<std::uint32_t>(number / size.x / size.y)};
 }
 
+void copy(const Dim3& from, std::uint32_t (&to)[3]) {
+  to[0] = from.x, to[1] = from.y, to[2] = from.z;
+}
+
 }  // namespace
 
 WarpMemory::WarpMemory(std::size_t frame_bytes, std::size_t local_bytes) {
-  void* memory = mmap(nullptr, kStackBytes, PROT_READ | PROT_WRITE,
-                      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-  if (memory == MAP_FAILED) throw Fault(CUDA_ERROR_OUT_OF_MEMORY, "no memory for a warp's stack");
-  stack = static_cast<std::byte*>(memory);
+  stack = reserve(kStackBytes);
   mprotect(stack, kGuardBytes, PROT_NONE);
   frame_memory.reset(new std::byte[frame_bytes + 64]);
   const auto address = reinterpret_cast<std::uintptr_t>(frame_memory.get());
@@ -47,17 +55,17 @@ WarpMemory::WarpMemory(std::size_t frame_bytes, std::size_t local_bytes) {
 WarpMemory::~WarpMemory() { munmap(stack, kStackBytes); }
 
 Resident::Resident(Launch& launch)
-    : launch_(launch),
-      warps_of_block_((launch.threads() + kLanes - 1) / kLanes),
-      block_stride_((launch.shared_bytes() + 2047) / 1024 * 1024) {
+    : launch_(launch), warps_of_block_((launch.threads() + kLanes - 1) / kLanes) {
   const std::size_t blocks = count(launch.shape.cluster);
-  shared_.reset(static_cast<std::byte*>(std::aligned_alloc(1024, blocks * block_stride_)));
-  if (!shared_) throw Fault(CUDA_ERROR_OUT_OF_MEMORY, "no memory for a block");
+  window_bytes_ = (blocks - 1) * kSharedWindow + launch.shared_bytes() + 1;
+  window_ = reserve(window_bytes_);
   for (std::size_t w = 0; w < blocks * warps_of_block_; ++w) {
     memories_.push_back(
         std::make_unique<WarpMemory>(launch.code.frame_bytes, launch.local_bytes()));
   }
 }
+
+Resident::~Resident() { munmap(window_, window_bytes_); }
 
 void Resident::start(std::uint64_t turn) {
   polling_rounds = 0;
@@ -67,24 +75,23 @@ void Resident::start(std::uint64_t turn) {
   cluster.number = launch_.cluster_at(turn);
   cluster.schedule = Random(launch_.order.schedule_seed, cluster.number);
   cluster.blocks.resize(count(launch_.shape.cluster));
-  cluster.block_stride = block_stride_;
   cluster.defined = &shared_defined_;
-  shared_defined_.start(shared_.get(), cluster.blocks.size() * block_stride_);
+  shared_defined_.start(window_, window_bytes_);
   if (launch_.code.asynchronous) {
-    const std::size_t blocks = cluster.blocks.size(), warps = blocks * warps_of_block_;
+    const std::size_t warps = cluster.blocks.size() * warps_of_block_;
     cluster.async = &async_;
     cluster.shadow = &shadow_;
     async_.start(cluster, warps, launch_.order);
-    shadow_.start(cluster, shared_.get(), blocks * block_stride_, warps);
+    shadow_.start(cluster, window_, window_bytes_, warps);
   }
   for (std::uint32_t rank = 0; rank < cluster.blocks.size(); ++rank) {
-    start_block(cluster.blocks[rank], rank, cluster.number);
+    start_block(cluster.blocks[rank], rank);
   }
 }
 
-void Resident::start_block(Block& block, std::uint32_t rank, std::uint64_t cluster_number) {
-  const Dim3 grid = launch_.shape.grid, size = launch_.shape.cluster;
-  const Dim3 first = index_of(cluster_number, {grid.x / size.x, grid.y / size.y, grid.z / size.z});
+void Resident::start_block(Block& block, std::uint32_t rank) {
+  const Dim3 size = launch_.shape.cluster;
+  const Dim3 first = index_of(cluster.number, launch_.grid_of_clusters());
   const Dim3 inner = index_of(rank, size);
   block.launch = &launch_;
   block.cluster = &cluster;
@@ -92,7 +99,7 @@ void Resident::start_block(Block& block, std::uint32_t rank, std::uint64_t clust
   block.index[0] = first.x * size.x + inner.x;
   block.index[1] = first.y * size.y + inner.y;
   block.index[2] = first.z * size.z + inner.z;
-  block.shared = shared_.get() + rank * block_stride_;
+  block.shared = window_ + std::size_t{rank} * kSharedWindow;
   std::memset(block.shared, 0xFF, launch_.shared_bytes());
   block.live_warps = warps_of_block_;
   cluster.live_warps += warps_of_block_;
@@ -104,7 +111,7 @@ void Resident::start_block(Block& block, std::uint32_t rank, std::uint64_t clust
   }
 }
 
-void Resident::start_warp(WarpMemory& memory, Block& block, std::uint32_t number) const {
+void Resident::start_warp(WarpMemory& memory, Block& block, std::uint32_t warpid) const {
   Warp& warp = memory.warp;
   std::memset(static_cast<void*>(&warp), 0, sizeof warp);
   // Registers and local memory that were never written hold NaNs, whatever ran here before.
@@ -114,7 +121,7 @@ void Resident::start_warp(WarpMemory& memory, Block& block, std::uint32_t number
   memory.local_defined.start(memory.local_memory.get(), local_bytes);
   memory.undefined_loads.clear();
   const LaunchShape& shape = launch_.shape;
-  const std::uint32_t first = number * kLanes;
+  const std::uint32_t first = warpid * kLanes;
   for (std::uint32_t lane = 0; lane < kLanes; ++lane) {
     const std::uint32_t thread = first + lane;
     warp.tid[0][lane] = thread % shape.block.x;
@@ -127,22 +134,29 @@ void Resident::start_warp(WarpMemory& memory, Block& block, std::uint32_t number
   }
   warp.live = warp.mask;
   for (int d = 0; d < 3; ++d) warp.ctaid[d] = block.index[d];
-  const Dim3 grid = shape.grid, threads = shape.block;
-  warp.ntid[0] = threads.x, warp.ntid[1] = threads.y, warp.ntid[2] = threads.z;
-  warp.nctaid[0] = grid.x, warp.nctaid[1] = grid.y, warp.nctaid[2] = grid.z;
-  warp.warpid = number;
+  copy(shape.block, warp.ntid);
+  copy(shape.grid, warp.nctaid);
+  copy(shape.cluster, warp.cluster_nctaid);
+  copy(launch_.grid_of_clusters(), warp.nclusterid);
+  copy(index_of(block.rank, shape.cluster), warp.cluster_ctaid);
+  copy(index_of(block.cluster->number, launch_.grid_of_clusters()), warp.clusterid);
+  warp.cluster_ctarank = block.rank;
+  warp.cluster_nctarank = static_cast<std::uint32_t>(count(shape.cluster));
+  warp.is_explicit_cluster = shape.explicit_cluster;
+  warp.warpid = warpid;
   warp.nwarpid = warps_of_block_;
   warp.nsmid = static_cast<std::uint32_t>(launch_.device->multiprocessors);
-  const std::uint64_t flat =
-      (std::uint64_t{block.index[2]} * grid.y + block.index[1]) * grid.x + block.index[0];
-  warp.smid = static_cast<std::uint32_t>(flat % warp.nsmid);
+  const std::uint64_t number = block.cluster->number * warp.cluster_nctarank + block.rank;
+  warp.smid = static_cast<std::uint32_t>(number % warp.nsmid);
   warp.dynamic_shared_bytes = shape.dynamic_shared_bytes;
   warp.total_shared_bytes = launch_.shared_bytes();
   warp.gridid = launch_.id;
   warp.parameters = launch_.parameters;
   warp.parameter_bytes = launch_.info->parameter_bytes;
   warp.symbols = launch_.symbols;
-  warp.shared = block.shared;
+  warp.shared = window_;
+  warp.shared_begin = block.rank * kSharedWindow;
+  warp.registers = launch_.registers;
   warp.frame = memory.frame;
   warp.local = memory.local_memory.get();
   warp.local_bytes = launch_.local_bytes();

@@ -30,6 +30,7 @@ class Resident {
   explicit Resident(Launch& launch);  // throws Fault OUT_OF_MEMORY
   Resident(const Resident&) = delete;
   Resident& operator=(const Resident&) = delete;
+  ~Resident();
 
   // Every warp of the cluster that is taken in at this turn is ready at its first instruction.
   void start(std::uint64_t turn);
@@ -38,13 +39,13 @@ class Resident {
   int polling_rounds = 0;
 
  private:
-  void start_block(Block& block, std::uint32_t rank, std::uint64_t cluster_number);
-  void start_warp(WarpMemory& memory, Block& block, std::uint32_t number) const;
+  void start_block(Block& block, std::uint32_t rank);
+  void start_warp(WarpMemory& memory, Block& block, std::uint32_t warpid) const;
 
   Launch& launch_;
   std::uint32_t warps_of_block_;
-  std::size_t block_stride_;
-  std::unique_ptr<std::byte, decltype(&std::free)> shared_{nullptr, std::free};
+  std::size_t window_bytes_;
+  std::byte* window_ = nullptr;                        // the cluster's shared memory
   std::vector<std::unique_ptr<WarpMemory>> memories_;  // block by block
   AsyncQueue async_;
   Shadow shadow_;

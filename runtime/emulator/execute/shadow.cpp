@@ -45,10 +45,10 @@ std::size_t Shadow::find(const std::byte* at, std::uint32_t bytes, std::uint8_t 
 }
 
 std::string Shadow::name(const std::byte* at) const {
-  const auto offset = static_cast<std::size_t>(at - memory_), stride = cluster_->block_stride;
+  const auto offset = static_cast<std::size_t>(at - memory_);
   if (cluster_->blocks.size() == 1) return fmt::format("shared address 0x{:x}", offset);
-  return fmt::format("shared address 0x{:x} of block {} of the cluster", offset % stride,
-                     offset / stride);
+  return fmt::format("shared address 0x{:x} of block {} of the cluster", offset % kSharedWindow,
+                     offset / kSharedWindow);
 }
 
 void Shadow::conflict(Warp& warp, int lane, const char* verb, std::size_t at) {

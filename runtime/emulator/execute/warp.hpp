@@ -26,7 +26,35 @@ struct MbarrierWait;
 class Shadow;
 struct WarpWgmmas;
 
+// Of 32-bit shared addresses: a block's own begin at its rank times this, so that those of a
+// cluster's blocks differ and each may use the others'.
+constexpr std::uint32_t kSharedWindow = 1u << 18;
+
 enum class WarpState : std::uint8_t { ready, waiting, done };
+enum class Waits : std::uint8_t { barrier, cluster_barrier, registers };  // for what, if waiting
+
+// bar, barrier and barrier.cluster, as compiled kernels name them.
+enum class BarrierOperation : std::uint32_t {
+  sync,
+  arrive,
+  reduce,
+  cluster_arrive,
+  cluster_arrive_relaxed,
+  cluster_wait,
+};
+
+// Lanes at a barrier, where the warp arrives once all its lanes are there.
+struct AtBarrier {
+  std::uint32_t lanes;
+  BarrierOperation operation;
+  std::uint32_t id, threads;
+  std::uint32_t predicate;  // of the lanes, for reduce
+  std::int32_t line;
+
+  bool same_place(const AtBarrier& other) const {
+    return operation == other.operation && id == other.id && threads == other.threads;
+  }
+};
 
 struct alignas(64) Warp {
   // Compiled kernels know what follows by its offsets.
@@ -41,12 +69,16 @@ struct alignas(64) Warp {
   std::int32_t budget;  // back-edges left before the warp yields
   std::int32_t line;    // PTX line of the instruction under way
   std::uint32_t ctaid[3], ntid[3], nctaid[3];
+  std::uint32_t cluster_ctaid[3], cluster_nctaid[3], clusterid[3], nclusterid[3];
+  std::uint32_t cluster_ctarank, cluster_nctarank, is_explicit_cluster;
   std::uint32_t warpid, nwarpid, smid, nsmid;
   std::uint32_t dynamic_shared_bytes, total_shared_bytes;
+  std::uint32_t shared_begin;       // the block's own first shared address
+  std::uint32_t barrier_result[3];  // of barrier.red: popc, and, or
   std::uint64_t gridid;
   const std::byte* parameters;
   const std::uint64_t* symbols;  // addresses of the module's variables, by number
-  std::byte* shared;
+  std::byte* shared;             // where shared address 0 is, of the cluster's block 0
 
   // The rest is for C++ alone.
   std::uint32_t parked;      // lanes held at a warp-synchronous instruction for others to arrive
@@ -63,9 +95,13 @@ struct alignas(64) Warp {
   Block* block;
   Memory::Range ranges[4];  // the allocations last accessed, good in `generation`
   std::uint64_t generation;
-  std::uint32_t next_range;                   // to be replaced
+  std::uint32_t next_range;  // to be replaced
+  AtBarrier held;            // lanes that wait for the others of their warp
+  Waits waits;
   std::uint32_t barrier;                      // that it waits for
-  std::uint32_t barrier_result[4];            // of bar.red, by reduction
+  bool cluster_arrived;                       // and has not waited since
+  std::uint32_t cluster_phase;                // in which it arrived
+  std::uint32_t registers;                    // of a thread, if setmaxnreg may change them
   std::uint32_t committed_groups[4][kLanes];  // by Group, of each lane
   WarpWgmmas* wgmmas;
   const MbarrierWait* mbarrier_wait;  // while it waits in one

@@ -1,4 +1,4 @@
-// Branches, calls, exits, and barriers of a block.
+// Branches, calls and exits.
 #include <llvm/IR/Constants.h>
 
 #include <algorithm>
@@ -272,39 +272,5 @@ void lower_trap(Emitter& e, const Step&) {
 }
 
 void lower_nanosleep(Emitter& e, const Step&) { e.call("octavo_nanosleep", {e.warp()}); }
-
-namespace {
-
-Value* thread_count(Emitter& e, std::size_t i, bool given) {
-  return e.spill(given ? e.source(i, 32) : e.splat(0, 32));
-}
-
-}  // namespace
-
-void lower_bar_sync(Emitter& e, const Step&) {
-  e.mark_line();
-  e.call("octavo_barrier_sync", {e.warp(), e.spill(e.source(0u, 32)),
-                                 thread_count(e, 1, e.instruction().operands.size() == 2)});
-}
-
-void lower_bar_arrive(Emitter& e, const Step&) {
-  e.mark_line();
-  e.call("octavo_barrier_arrive", {e.warp(), e.spill(e.source(0u, 32)), thread_count(e, 1, true)});
-}
-
-void lower_bar_red(Emitter& e, const Step&) {
-  const auto& operands = e.instruction().operands;
-  const std::uint32_t reduction = e.instruction().has("popc")  ? 1
-                                  : e.instruction().has("and") ? 2
-                                                               : 3;
-  Value* predicate = e.ballot(e.source_predicate(operands.back()));
-  e.require_defined(e.undefined(), Use::operand, e.running());
-  e.mark_line();
-  Value* result =
-      e.call("octavo_barrier_reduce", e.ir().getInt32Ty(),
-             {e.warp(), e.spill(e.source(1, 32)), thread_count(e, 2, operands.size() == 4),
-              predicate, e.number(reduction)});
-  e.write(0u, e.splat(result));
-}
 
 }  // namespace octavo::emulator::lower

@@ -9,8 +9,18 @@ namespace octavo::emulator::lower {
 namespace {
 
 // Special registers that are the same for all threads of a block.
-constexpr std::array<std::string_view, 5> kUniform = {"%ctaid", "%ntid", "%nctaid", "%warpid",
-                                                      "%nwarpid"};
+constexpr std::array<std::string_view, 12> kUniform = {"%ctaid",
+                                                       "%ntid",
+                                                       "%nctaid",
+                                                       "%warpid",
+                                                       "%nwarpid",
+                                                       "%cluster_ctaid",
+                                                       "%cluster_nctaid",
+                                                       "%clusterid",
+                                                       "%nclusterid",
+                                                       "%cluster_ctarank",
+                                                       "%cluster_nctarank",
+                                                       "%is_explicit_cluster"};
 
 bool is_uniform_operand(const ptx::Operand& operand) {
   if (operand.kind == ptx::Operand::Kind::special) {

@@ -130,6 +130,9 @@ Emitter::Value* Emitter::source_float(std::size_t i, Type type) {
 
 Emitter::Value* Emitter::source_predicate(const Operand& operand) {
   if (operand.kind == Operand::Kind::immediate) return splat(operand.bits != 0 ? ~0ull : 0, 32);
+  if (operand.kind == Operand::Kind::special && operand.text == "%is_explicit_cluster") {
+    return read_special_register(*this, operand.text);
+  }
   if (operand.kind != Operand::Kind::reg || graph_.registers[operand.reg].type != Type::pred) {
     reject(instruction(), "a predicate must be here");
   }
@@ -259,7 +262,11 @@ Emitter::Value* Emitter::symbol_address(const Operand& operand) {
   const auto offset =
       static_cast<std::uint64_t>(operand.kind == Operand::Kind::address ? 0 : operand.offset);
   switch (place->kind) {
-    case Place::Kind::shared:
+    case Place::Kind::shared: {
+      Value* begin = load_member(ir_.getInt32Ty(), offsetof(Warp, shared_begin));
+      return splat(ir_.CreateAdd(ir_.CreateZExt(begin, ir_.getInt64Ty()),
+                                 ir_.getInt64(place->offset + offset)));
+    }
     case Place::Kind::local:
       return splat(place->offset + offset, 64);
     case Place::Kind::stack: {

@@ -103,9 +103,13 @@ OCTAVO_LOWER(lower_ret);
 OCTAVO_LOWER(lower_exit);
 OCTAVO_LOWER(lower_trap);
 OCTAVO_LOWER(lower_nanosleep);
-OCTAVO_LOWER(lower_bar_sync);
-OCTAVO_LOWER(lower_bar_arrive);
-OCTAVO_LOWER(lower_bar_red);
+// synchronise.cpp
+OCTAVO_LOWER(lower_barrier);
+OCTAVO_LOWER(lower_barrier_lanes);
+OCTAVO_LOWER(lower_barrier_result);
+OCTAVO_LOWER(lower_mapa);
+OCTAVO_LOWER(lower_getctarank);
+OCTAVO_LOWER(lower_setmaxnreg);
 // wmma.cpp
 OCTAVO_LOWER(lower_wmma_load);
 OCTAVO_LOWER(lower_wmma_store);

@@ -167,6 +167,7 @@ void Emitter::jump(std::uint32_t target) {
   mask_lanes();
   ir_.CreateCondBr(is_converged(), together, apart);
   ir_.SetInsertPoint(apart);
+  if (target <= block_) mark_line();
   set_next(splat(target, 32));
   dispatch();
   ir_.SetInsertPoint(together);
@@ -186,6 +187,7 @@ void Emitter::branch(Value* taken, std::uint32_t target, std::uint32_t otherwise
   Value* agree = ir_.CreateOr(is_all, ir_.CreateICmpEQ(bits, ir_.getInt32(0)));
   ir_.CreateCondBr(ir_.CreateAnd(together, agree), uniform, apart);
   ir_.SetInsertPoint(apart);
+  if (target <= block_) mark_line();
   set_next(ir_.CreateSelect(condition(taken), splat(target, 32), splat(otherwise, 32)));
   dispatch();
   ir_.SetInsertPoint(uniform);

@@ -163,6 +163,11 @@ class Builder {
     for (auto& element : operand.elements) rebase(element, base);
   }
 
+  static bool has_result_step(const Row& row, const ptx::Instruction& instruction) {
+    if (instruction.opcode == "call") return !is_runtime_call(instruction);
+    return instruction.opcode == "barrier" && row.flow == Flow::ends && instruction.has("red");
+  }
+
   void add_instruction(const ptx::Instruction& original, std::uint32_t function,
                        ptx::RegisterId base) {
     ptx::Instruction instruction = original;
@@ -180,16 +185,15 @@ class Builder {
       around.operands.emplace_back().kind =
           ptx::Operand::Kind::symbol;  // its target is a step, not a label
       add_step(around, function);
-      const bool two_steps = instruction.opcode == "call" && !is_runtime_call(instruction);
-      graph_.steps.back().targets = {
-          static_cast<std::uint32_t>(graph_.steps.size() + (two_steps ? 2 : 1))};
+      graph_.steps.back().targets = {static_cast<std::uint32_t>(
+          graph_.steps.size() + (has_result_step(row, instruction) ? 2 : 1))};
       instruction.guarded = false;
     }
     add_step(instruction, function);
-    if (!is_call(graph_.steps.back())) return;
-    // Where the callee returns to, what it returned is fetched.
-    instruction.modifiers = {"result"};
-    instruction.operands.clear();
+    if (!has_result_step(row, instruction)) return;
+    // Where lanes go on afterwards, what they got is fetched.
+    if (instruction.opcode == "call") instruction.modifiers.clear(), instruction.operands.clear();
+    instruction.modifiers.emplace_back("result");
     instruction.guarded = false;
     add_step(std::move(instruction), function);
   }
@@ -315,8 +319,8 @@ class Builder {
       const std::string& opcode = step.instruction.opcode;
       if (opcode == "ret") block.successors = graph_.return_blocks[step.function];
       // Saved registers pass by the callee, to where it returns.
-      const bool goes_on =
-          !ends_block(step) || (opcode == "bra" && step.instruction.guarded) || !step.saved.empty();
+      const bool goes_on = !ends_block(step) || opcode == "barrier" ||
+                           (opcode == "bra" && step.instruction.guarded) || !step.saved.empty();
       if (goes_on) block.successors.push_back(b + 1);
     }
   }

@@ -12,11 +12,12 @@ using llvm::Value;
 using ptx::Operand;
 using ptx::Type;
 
-enum class Window : std::uint8_t { generic, global, shared, local, parameter };
+enum class Window : std::uint8_t { generic, global, shared, cluster, local, parameter };
 
 Window window_of(const ptx::Instruction& instruction) {
   if (instruction.has("global") || instruction.has("const")) return Window::global;
   if (instruction.has("shared") || instruction.has("shared::cta")) return Window::shared;
+  if (instruction.has("shared::cluster")) return Window::cluster;
   if (instruction.has("local")) return Window::local;
   const bool parameter =
       instruction.has("param") || instruction.has("param::entry") || instruction.has("param::func");
@@ -29,6 +30,8 @@ const char* name_of(Window window) {
       return "global";
     case Window::shared:
       return "shared";
+    case Window::cluster:
+      return "cluster";
     case Window::local:
       return "local";
     default:

@@ -58,12 +58,20 @@ void lower_mov(Emitter& e, const Step&) {
   e.write(to, value);
 }
 
+namespace {
+
+bool is_shared(const ptx::Instruction& instruction) {
+  return instruction.has("shared") || instruction.has("shared::cta");
+}
+
+}  // namespace
+
 void lower_cvta(Emitter& e, const Step&) {
   auto& ir = e.ir();
   const unsigned bits = bits_of(e.instruction().type());
   const Operand& from = e.instruction().operands[1];
   Value* value = e.source(from, bits);
-  const bool shared = e.instruction().has("shared") || e.instruction().has("shared::cta");
+  const bool shared = is_shared(e.instruction()) || e.instruction().has("shared::cluster");
   if (shared || e.instruction().has("local")) {
     if (bits != 64) refuse(e.instruction(), "only 64-bit generic addresses are supported");
     Value* base;
@@ -82,14 +90,16 @@ void lower_cvta(Emitter& e, const Step&) {
 void lower_isspacep(Emitter& e, const Step&) {
   const auto& instruction = e.instruction();
   std::uint32_t space = 0;
-  if (instruction.has("shared") || instruction.has("shared::cta"))
+  if (is_shared(instruction))
     space = 1;
-  else if (instruction.has("local"))
+  else if (instruction.has("shared::cluster"))
     space = 2;
-  else if (instruction.has("const"))
+  else if (instruction.has("local"))
     space = 3;
-  else if (instruction.has("param") || instruction.has("param::entry"))
+  else if (instruction.has("const"))
     space = 4;
+  else if (instruction.has("param") || instruction.has("param::entry"))
+    space = 5;
   else if (!instruction.has("global"))
     refuse(instruction, "this state space is not supported");
   Value* result = e.room(32);

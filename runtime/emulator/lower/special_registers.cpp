@@ -32,13 +32,26 @@ const Member kMembers[] = {
     {"%nctaid.x", offsetof(Warp, nctaid), 32, false},
     {"%nctaid.y", offsetof(Warp, nctaid) + 4, 32, false},
     {"%nctaid.z", offsetof(Warp, nctaid) + 8, 32, false},
+    {"%cluster_ctaid.x", offsetof(Warp, cluster_ctaid), 32, false},
+    {"%cluster_ctaid.y", offsetof(Warp, cluster_ctaid) + 4, 32, false},
+    {"%cluster_ctaid.z", offsetof(Warp, cluster_ctaid) + 8, 32, false},
+    {"%cluster_nctaid.x", offsetof(Warp, cluster_nctaid), 32, false},
+    {"%cluster_nctaid.y", offsetof(Warp, cluster_nctaid) + 4, 32, false},
+    {"%cluster_nctaid.z", offsetof(Warp, cluster_nctaid) + 8, 32, false},
+    {"%clusterid.x", offsetof(Warp, clusterid), 32, false},
+    {"%clusterid.y", offsetof(Warp, clusterid) + 4, 32, false},
+    {"%clusterid.z", offsetof(Warp, clusterid) + 8, 32, false},
+    {"%nclusterid.x", offsetof(Warp, nclusterid), 32, false},
+    {"%nclusterid.y", offsetof(Warp, nclusterid) + 4, 32, false},
+    {"%nclusterid.z", offsetof(Warp, nclusterid) + 8, 32, false},
+    {"%cluster_ctarank", offsetof(Warp, cluster_ctarank), 32, false},
+    {"%cluster_nctarank", offsetof(Warp, cluster_nctarank), 32, false},
     {"%warpid", offsetof(Warp, warpid), 32, false},
     {"%nwarpid", offsetof(Warp, nwarpid), 32, false},
     {"%smid", offsetof(Warp, smid), 32, false},
     {"%nsmid", offsetof(Warp, nsmid), 32, false},
     {"%gridid", offsetof(Warp, gridid), 64, false},
     {"%dynamic_smem_size", offsetof(Warp, dynamic_shared_bytes), 32, false},
-    {"%total_smem_size", offsetof(Warp, total_shared_bytes), 32, false},
 };
 
 // A constant for each lane.
@@ -52,6 +65,15 @@ llvm::Value* by_lane(Emitter& e, F&& value) {
 llvm::Value* clock(Emitter& e, unsigned bits, unsigned shift) {
   llvm::Value* now = e.ir().CreateIntrinsic(llvm::Intrinsic::readcyclecounter, {}, {});
   return e.splat(e.ir().CreateTrunc(e.ir().CreateLShr(now, shift), e.ir().getIntNTy(bits)));
+}
+
+// The block's shared memory as the device gives it out, with what the system reserves or without.
+llvm::Value* shared_size(Emitter& e, std::uint32_t reserved) {
+  constexpr std::uint32_t kUnit = 128;
+  auto& ir = e.ir();
+  llvm::Value* bytes = e.load_member(ir.getInt32Ty(), offsetof(Warp, total_shared_bytes));
+  llvm::Value* up = ir.CreateAdd(bytes, ir.getInt32(reserved + kUnit - 1));
+  return e.splat(ir.CreateAnd(up, ir.getInt32(~(kUnit - 1))));
 }
 
 }  // namespace
@@ -87,14 +109,12 @@ llvm::Value* read_special_register(Emitter& e, std::string_view name) {
     llvm::Value* half = e.ir().CreateLShr(now, name == "%globaltimer_hi" ? 32 : 0);
     return e.splat(e.ir().CreateTrunc(half, e.ir().getInt32Ty()));
   }
-  // No block is part of a cluster of more than itself.
-  if (name == "%cluster_ctarank" || name == "%cluster_ctaid.x" || name == "%cluster_ctaid.y" ||
-      name == "%cluster_ctaid.z") {
-    return e.splat(0, 32);
-  }
-  if (name == "%cluster_nctarank" || name == "%cluster_nctaid.x" || name == "%cluster_nctaid.y" ||
-      name == "%cluster_nctaid.z") {
-    return e.splat(1, 32);
+  if (name == "%total_smem_size") return shared_size(e, 0);
+  if (name == "%aggr_smem_size") return shared_size(e, 1024);
+  if (name.starts_with("%envreg")) return e.splat(0, 32);  // no driver sets them
+  if (name == "%is_explicit_cluster") {
+    llvm::Value* is = e.load_member(e.ir().getInt32Ty(), offsetof(Warp, is_explicit_cluster));
+    return e.predicate(e.ir().CreateICmpNE(e.splat(is), e.splat(0, 32)));
   }
   return nullptr;
 }

@@ -22,7 +22,8 @@ namespace {
   "L2::128B L2::256B "
 #define ORDERS "weak relaxed acquire release acq_rel volatile mmio cta cluster gpu sys "
 #define SHARED "shared shared::cta "
-#define SPACES "global shared shared::cta local param param::entry param::func const "
+#define SPACES \
+  "global shared shared::cta shared::cluster local param param::entry param::func const "
 #define WMMA "m16n16k16 m32n8k16 m8n32k16 m16n16k8 f16 bf16 tf32 s8 u8 f32 s32 "
 #define MEMORY_TYPES "v2 v4 v8 b8 b16 b32 b64 b128 u8 u16 u32 u64 s8 s16 s32 s64 f32 f64 "
 
@@ -165,12 +166,26 @@ constexpr Row kTable[] = {
     {"nanosleep", "u32", "s", Flow::plain, lower_nanosleep},
     {"pmevent", "mask", "s", Flow::plain, lower_nothing},
     // the lanes of a warp and the warps of a block
-    {"bar.sync", "cta", "s?s", Flow::aligned, lower_bar_sync},
-    {"bar.arrive", "cta", "ss", Flow::aligned, lower_bar_arrive},
-    {"bar.red", "cta popc and or u32 pred", "dss?s", Flow::aligned, lower_bar_red},
-    {"barrier.sync", "cta aligned", "s?s", Flow::aligned, lower_bar_sync},
-    {"barrier.arrive", "cta aligned", "ss", Flow::aligned, lower_bar_arrive},
-    {"barrier.red", "cta aligned popc and or u32 pred", "dss?s", Flow::aligned, lower_bar_red},
+    {"bar.sync", "cta", "s?s", Flow::aligned, lower_barrier},
+    {"bar.arrive", "cta", "ss", Flow::aligned, lower_barrier},
+    {"bar.red", "cta popc and or u32 pred", "dss?s", Flow::aligned, lower_barrier},
+    {"barrier.sync.aligned", "cta", "s?s", Flow::aligned, lower_barrier},
+    {"barrier.arrive.aligned", "cta", "ss", Flow::aligned, lower_barrier},
+    {"barrier.red.aligned", "cta popc and or u32 pred", "dss?s", Flow::aligned, lower_barrier},
+    {"barrier.sync", "cta", "s?s", Flow::ends, lower_barrier_lanes},
+    {"barrier.arrive", "cta", "ss", Flow::ends, lower_barrier_lanes},
+    {"barrier.red", "cta popc and or u32 pred", "dss?s", Flow::ends, lower_barrier_lanes},
+    {"barrier.red.result", "cta popc and or u32 pred", "dss?s", Flow::plain, lower_barrier_result},
+    // clusters
+    {"barrier.cluster.arrive.aligned", "release relaxed", "", Flow::aligned, lower_barrier},
+    {"barrier.cluster.wait.aligned", "acquire", "", Flow::aligned, lower_barrier},
+    {"barrier.cluster.arrive", "release relaxed", "", Flow::ends, lower_barrier_lanes},
+    {"barrier.cluster.wait", "acquire", "", Flow::ends, lower_barrier_lanes},
+    {"mapa", "shared::cluster u32 u64", "dss", Flow::plain, lower_mapa},
+    {"getctarank", "shared::cluster u32 u64", "ds", Flow::plain, lower_getctarank},
+    {"setmaxnreg.sync.aligned", "inc dec u32", "s", Flow::aligned, lower_setmaxnreg},
+    // Grids run one after another: what these wait for has always happened.
+    {"griddepcontrol", "launch_dependents wait", "", Flow::plain, lower_nothing},
     {"bar.warp.sync", "", "s", Flow::members, lower_warp_sync},
     {"shfl.sync", "up down bfly idx b32", "Dssss", Flow::members, lower_shfl},
     {"vote.sync", "all any uni ballot pred b32", "dss", Flow::members, lower_vote},

@@ -136,7 +136,11 @@ struct Function {
   std::uint32_t max_threads[3] = {0, 0, 0};              // .maxntid
   std::uint32_t required_threads[3] = {0, 0, 0};         // .reqntid
   std::uint32_t required_cluster[3] = {0, 0, 0};         // .reqnctapercluster
+  bool explicit_cluster = false;                         // .explicitcluster
+  bool blocks_are_clusters = false;                      // .blocksareclusters
+  std::uint32_t max_cluster_blocks = 0;                  // .maxclusterrank
   std::uint32_t min_blocks = 0;                          // .minnctapersm
+  std::uint32_t max_registers = 0;                       // .maxnreg
 };
 
 struct Module {

@@ -180,7 +180,10 @@ class Parser {
   void function_directive(Function& function) {
     if (skip_debug_directive(lexer_)) return;
     const std::string_view name = lexer_.peek().text;
-    if (name == "noreturn" || name == "explicitcluster" || name == "blocksareclusters") {
+    if (name == "noreturn") {
+      lexer_.take();
+    } else if (name == "explicitcluster" || name == "blocksareclusters") {
+      (name == "explicitcluster" ? function.explicit_cluster : function.blocks_are_clusters) = true;
       lexer_.take();
     } else if (name == "maxntid") {
       dimensions(function.max_threads);
@@ -191,8 +194,13 @@ class Parser {
     } else if (name == "minnctapersm") {
       lexer_.take();
       function.min_blocks = count();
-    } else if (name == "maxnctapersm" || name == "maxnreg" || name == "maxclusterrank" ||
-               name == "abi_preserve" || name == "abi_preserve_control") {
+    } else if (name == "maxclusterrank") {
+      lexer_.take();
+      function.max_cluster_blocks = count();
+    } else if (name == "maxnreg") {
+      lexer_.take();
+      function.max_registers = count();
+    } else if (name == "maxnctapersm" || name == "abi_preserve" || name == "abi_preserve_control") {
       lexer_.take();
       count();
     } else {
