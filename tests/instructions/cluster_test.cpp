@@ -199,7 +199,7 @@ TEST_CASE("what a cluster must not do, each beside what it may") {
        "@%p2 bra S; bar.sync 1, 64; S: barrier.cluster.arrive.aligned; "
        "barrier.cluster.wait.aligned;",
        CUDA_ERROR_LAUNCH_FAILED,
-       {"waits that can never end", "block 0 warp 0 at barrier.cluster (2 of 4 warps arrived",
+       {"waits that can never complete", "block 0 warp 0 at barrier.cluster (2 of 4 warps arrived",
         "block 0 warp 1 at barrier 1 (32 of 64 threads"}},
       {"lanes at different barriers",
        "and.b32 %r4, %r1, 1; setp.eq.u32 %p3, %r4, 0; @%p3 bra S; barrier.cluster.arrive; bra E; "

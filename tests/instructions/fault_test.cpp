@@ -46,7 +46,7 @@ TEST_CASE("faults at run time name line, block, warp and lane") {
       {"trap;", CUDA_ERROR_LAUNCH_FAILED, {"trap"}},
       {"mov.u32 %r1, %tid.x; setp.lt.u32 %p1, %r1, 32; @%p1 bar.sync 1, 64;",
        CUDA_ERROR_LAUNCH_FAILED,
-       {"waits that can never end", "warp 0 at barrier 1 (32 of 64 threads arrived"}},
+       {"waits that can never complete", "warp 0 at barrier 1 (32 of 64 threads arrived"}},
       {"mov.u32 %r1, %laneid; setp.lt.u32 %p1, %r1, 16; @%p1 bra A; bar.sync 0; bra B; A: bar.sync "
        "0; B:",
        CUDA_ERROR_LAUNCH_FAILED,

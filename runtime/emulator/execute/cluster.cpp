@@ -82,7 +82,7 @@ bool run_round(Cluster& cluster) {
   }
   ++cluster.idle_rounds;
   if (!ran || can_never_end(cluster)) {
-    cluster.fault = cluster_fault(cluster, "waits that can never end");
+    cluster.fault = cluster_fault(cluster, "waits that can never complete");
     return true;
   }
   return false;
