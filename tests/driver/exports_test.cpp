@@ -1,4 +1,5 @@
-// The library exports the calls of cuda_abi.h and nothing else, and the README lists them all.
+// The library exports the calls of cuda_abi.h and cuda_abi_more.h and nothing else, and the README
+// lists them all.
 #include <dlfcn.h>
 #include <doctest/doctest.h>
 
@@ -8,17 +9,18 @@
 #include <set>
 #include <string>
 
-#include "cuda_abi.h"
+#include "cuda_abi_more.h"
 
 namespace {
 
 #define OCTAVO_NAME(name, symbol, parameters) #name,
-const std::set<std::string> kNames = {OCTAVO_CUDA_FUNCTIONS(OCTAVO_NAME)
-                                          OCTAVO_EMULATOR_FUNCTIONS(OCTAVO_NAME)};
+const std::set<std::string> kNames = {OCTAVO_CUDA_FUNCTIONS(OCTAVO_NAME) OCTAVO_MORE_CUDA_FUNCTIONS(
+    OCTAVO_NAME) OCTAVO_EMULATOR_FUNCTIONS(OCTAVO_NAME)};
 #undef OCTAVO_NAME
 #define OCTAVO_SYMBOL(name, symbol, parameters) #symbol,
 const std::set<std::string> kSymbols = {OCTAVO_CUDA_FUNCTIONS(OCTAVO_SYMBOL)
-                                            OCTAVO_EMULATOR_FUNCTIONS(OCTAVO_SYMBOL)};
+                                            OCTAVO_MORE_CUDA_FUNCTIONS(OCTAVO_SYMBOL)
+                                                OCTAVO_EMULATOR_FUNCTIONS(OCTAVO_SYMBOL)};
 #undef OCTAVO_SYMBOL
 
 TEST_CASE("the README lists every call") {

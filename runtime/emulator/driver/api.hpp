@@ -8,7 +8,7 @@
 #include <string_view>
 #include <utility>
 
-#include "cuda_abi.h"
+#include "cuda_abi_more.h"
 #include "driver/session.hpp"
 #include "fault.hpp"
 
@@ -16,6 +16,7 @@ extern "C" {
 #define OCTAVO_DECLARE(name, symbol, parameters) \
   __attribute__((visibility("default"))) CUresult symbol parameters;
 OCTAVO_CUDA_FUNCTIONS(OCTAVO_DECLARE)
+OCTAVO_MORE_CUDA_FUNCTIONS(OCTAVO_DECLARE)
 OCTAVO_EMULATOR_FUNCTIONS(OCTAVO_DECLARE)
 #undef OCTAVO_DECLARE
 }

@@ -7,8 +7,10 @@
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <set>
 #include <string>
 
+#include "cuda_abi_more.h"
 #include "device_model.hpp"
 #include "driver/registry.hpp"
 #include "execute/program.hpp"
@@ -16,8 +18,11 @@
 
 namespace octavo::emulator::driver {
 
-// Work runs when it is enqueued, so a stream keeps nothing: it is only there or not.
-struct Stream {};
+// Work runs when it is enqueued, so a stream keeps nothing but what it was made with.
+struct Stream {
+  unsigned flags = 0;
+  int priority = 0;
+};
 
 struct Event {
   bool timed = true;
@@ -34,9 +39,29 @@ struct Module {
 
 struct Function {
   std::shared_ptr<Module> module;
+  CUmodule module_handle = nullptr;
   const KernelInfo* info = nullptr;
   std::atomic<int> most_dynamic_shared = 0;  // bytes
+  // What cuFuncSetAttribute says. A width of 0 requires no cluster.
+  std::atomic<int> cluster_width = 0, cluster_height = 0, cluster_depth = 0;
+  std::atomic<int> non_portable_cluster = 0, cluster_scheduling = 0, shared_carveout = -1;
 };
+
+struct Library {
+  CUmodule module = nullptr;
+  std::mutex mutex;
+  std::map<std::string, CUkernel, std::less<>> kernels;  // handles given out
+};
+
+struct LibraryKernel {
+  CUfunction function = nullptr;
+};
+
+// The default stream's three names: null, CU_STREAM_LEGACY, CU_STREAM_PER_THREAD.
+constexpr std::uintptr_t kLastDefault = 2;
+
+// Of streams; nothing here depends on it.
+constexpr int kLeastPriority = 0, kGreatestPriority = -5;
 
 class Context {
  public:
@@ -56,10 +81,18 @@ class Context {
   Registry<CUfunction, Function> functions;
   Registry<CUstream, Stream> streams;
   Registry<CUevent, Event> events;
+  Registry<CUlibrary, Library> libraries;
+  Registry<CUkernel, LibraryKernel> kernels;
+
+  // Pinned host memory lies beside device memory, in `memory`: kernels may use it too.
+  std::uint64_t allocate_host(std::size_t bytes);
+  void release_host(std::uint64_t address);  // throws Fault for what allocate_host did not give
+  bool is_host(std::uint64_t address) const;
 
  private:
-  mutable std::mutex mutex_;
+  mutable std::mutex mutex_;  // of what follows
   std::optional<Fault> fault_;
+  std::set<std::uint64_t> host_;  // where pinned allocations begin
 };
 
 }  // namespace octavo::emulator::driver

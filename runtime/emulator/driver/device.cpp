@@ -68,3 +68,44 @@ CUresult cuDeviceGetAttribute(int* value, CUdevice_attribute attribute, CUdevice
     *value = device_attribute(model, attribute);
   });
 }
+
+// The same for all processes: of the model, and of no real GPU.
+CUresult cuDeviceGetUuid_v2(CUuuid* uuid, CUdevice device) {
+  return with_device("cuDeviceGetUuid", [&](const DeviceModel& model) {
+    require(uuid != nullptr, "uuid: expected a place for the result");
+    Session::get().check_device(device);
+    const std::string text = fmt::format("octavo emulated {}", model.id);
+    std::memset(uuid, 0, sizeof *uuid);
+    for (std::size_t i = 0; i < text.size(); ++i) uuid->bytes[i % sizeof *uuid] ^= text[i];
+  });
+}
+
+CUresult cuDeviceGetUuid(CUuuid* uuid, CUdevice device) { return cuDeviceGetUuid_v2(uuid, device); }
+
+CUresult cuDeviceComputeCapability(int* major, int* minor, CUdevice device) {
+  return with_device(__func__, [&](const DeviceModel& model) {
+    require(major != nullptr && minor != nullptr, "major, minor: expected places for the results");
+    Session::get().check_device(device);
+    *major = model.compute_capability / 10;
+    *minor = model.compute_capability % 10;
+  });
+}
+
+CUresult cuDeviceGetPCIBusId(char* id, int length, CUdevice device) {
+  return with_device(__func__, [&](const DeviceModel&) {
+    static constexpr char kId[] = "0000:01:00.0";
+    require(id != nullptr && length >= static_cast<int>(sizeof kId),
+            "id: expected room for 13 characters");
+    Session::get().check_device(device);
+    std::memcpy(id, kId, sizeof kId);
+  });
+}
+
+// Nothing is profiled, which the driver allows at any time.
+CUresult cuProfilerStart() {
+  return with_context(__func__, [](Context&) {});
+}
+
+CUresult cuProfilerStop() {
+  return with_context(__func__, [](Context&) {});
+}

@@ -10,7 +10,34 @@ int most_shared_per_block(const Context& context) {
   return device_attribute(context.model, CU_DEVICE_ATTRIBUTE_MAX_SHARED_MEMORY_PER_BLOCK_OPTIN);
 }
 
-int attribute_of(const Context& context, const Function& function, CUfunction_attribute attribute) {
+// What cuFuncSetAttribute keeps for later launches; nullptr for other attributes.
+std::atomic<int>* setting_of(Function& function, CUfunction_attribute attribute) {
+  switch (attribute) {
+    case CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES:
+      return &function.most_dynamic_shared;
+    case CU_FUNC_ATTRIBUTE_PREFERRED_SHARED_MEMORY_CARVEOUT:
+      return &function.shared_carveout;
+    case CU_FUNC_ATTRIBUTE_REQUIRED_CLUSTER_WIDTH:
+      return &function.cluster_width;
+    case CU_FUNC_ATTRIBUTE_REQUIRED_CLUSTER_HEIGHT:
+      return &function.cluster_height;
+    case CU_FUNC_ATTRIBUTE_REQUIRED_CLUSTER_DEPTH:
+      return &function.cluster_depth;
+    case CU_FUNC_ATTRIBUTE_NON_PORTABLE_CLUSTER_SIZE_ALLOWED:
+      return &function.non_portable_cluster;
+    case CU_FUNC_ATTRIBUTE_CLUSTER_SCHEDULING_POLICY_PREFERENCE:
+      return &function.cluster_scheduling;
+    default:
+      return nullptr;
+  }
+}
+
+bool is_cluster_dimension(CUfunction_attribute attribute) {
+  return attribute >= CU_FUNC_ATTRIBUTE_REQUIRED_CLUSTER_WIDTH &&
+         attribute <= CU_FUNC_ATTRIBUTE_REQUIRED_CLUSTER_DEPTH;
+}
+
+int attribute_of(const Context& context, Function& function, CUfunction_attribute attribute) {
   switch (attribute) {
     case CU_FUNC_ATTRIBUTE_MAX_THREADS_PER_BLOCK:
       return static_cast<int>(function.info->max_threads);
@@ -24,35 +51,52 @@ int attribute_of(const Context& context, const Function& function, CUfunction_at
       return function.module->ptx_version;
     case CU_FUNC_ATTRIBUTE_BINARY_VERSION:
       return context.model.compute_capability;
-    case CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES:
-      return function.most_dynamic_shared;
+    case CU_FUNC_ATTRIBUTE_CONST_SIZE_BYTES:
+    case CU_FUNC_ATTRIBUTE_CACHE_MODE_CA:
+      return 0;
+    case CU_FUNC_ATTRIBUTE_CLUSTER_SIZE_MUST_BE_SET:
+      return function.info->explicit_cluster ? 1 : 0;
     default:
-      throw Fault(CUDA_ERROR_INVALID_VALUE,
-                  fmt::format("function attribute {} is not known", static_cast<int>(attribute)));
+      break;
   }
+  const Dim3 required = function.info->required_cluster;
+  const std::atomic<int>* setting = setting_of(function, attribute);
+  if (setting == nullptr) {
+    throw Fault(CUDA_ERROR_INVALID_VALUE,
+                fmt::format("function attribute {} is not known", static_cast<int>(attribute)));
+  }
+  if (!is_cluster_dimension(attribute) || count(required) == 0) return *setting;
+  return static_cast<int>(attribute == CU_FUNC_ATTRIBUTE_REQUIRED_CLUSTER_WIDTH    ? required.x
+                          : attribute == CU_FUNC_ATTRIBUTE_REQUIRED_CLUSTER_HEIGHT ? required.y
+                                                                                   : required.z);
 }
 
-constexpr int round_up(int value, int step) { return (value + step - 1) / step * step; }
-
-// The least of what threads, blocks, registers and shared memory allow. Registers are given out to
-// a warp 256 at a time, shared memory to a block 128 bytes at a time.
-int blocks_per_multiprocessor(const Context& context, const Function& function, int threads,
-                              std::size_t shared_bytes) {
-  const auto device = [&](CUdevice_attribute which) {
-    return device_attribute(context.model, which);
+void check_setting(const Context& context, const Function& function, CUfunction_attribute attribute,
+                   int value) {
+  const auto expect = [&](int least, int most, const char* what) {
+    if (value >= least && value <= most) return;
+    throw Fault(CUDA_ERROR_INVALID_VALUE,
+                fmt::format("{} {}: {} allows {}, from {} to {}", value, what, context.model.name,
+                            function.info->name, least, most));
   };
-  const auto most_shared = static_cast<std::size_t>(function.most_dynamic_shared);
-  if (shared_bytes > most_shared) return 0;
-  const int warps = (threads + 31) / 32;
-  const int registers = warps * round_up(static_cast<int>(function.info->registers) * 32, 256);
-  const int shared = round_up(static_cast<int>(function.info->static_shared_bytes + shared_bytes) +
-                                  device(CU_DEVICE_ATTRIBUTE_RESERVED_SHARED_MEMORY_PER_BLOCK),
-                              128);
-  return std::min(
-      {device(CU_DEVICE_ATTRIBUTE_MAX_BLOCKS_PER_MULTIPROCESSOR),
-       device(CU_DEVICE_ATTRIBUTE_MAX_THREADS_PER_MULTIPROCESSOR) / (warps * 32),
-       device(CU_DEVICE_ATTRIBUTE_MAX_REGISTERS_PER_MULTIPROCESSOR) / std::max(registers, 1),
-       device(CU_DEVICE_ATTRIBUTE_MAX_SHARED_MEMORY_PER_MULTIPROCESSOR) / shared});
+  const int shared =
+      most_shared_per_block(context) - static_cast<int>(function.info->static_shared_bytes);
+  switch (attribute) {
+    case CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES:
+      return expect(0, shared, "bytes of dynamic shared memory");
+    case CU_FUNC_ATTRIBUTE_PREFERRED_SHARED_MEMORY_CARVEOUT:
+      return expect(-1, 100, "percent of shared memory");
+    case CU_FUNC_ATTRIBUTE_NON_PORTABLE_CLUSTER_SIZE_ALLOWED:
+      return expect(0, 1, "as a flag");
+    case CU_FUNC_ATTRIBUTE_CLUSTER_SCHEDULING_POLICY_PREFERENCE:
+      return expect(0, 2, "as a cluster scheduling policy");
+    default:
+      expect(0, 16, "blocks along a cluster's dimension");
+  }
+  if (count(function.info->required_cluster) != 0) {
+    throw Fault(CUDA_ERROR_NOT_PERMITTED,
+                fmt::format("{}: .reqnctapercluster says its cluster", function.info->name));
+  }
 }
 
 }  // namespace
@@ -71,25 +115,34 @@ CUresult cuFuncGetAttribute(int* value, CUfunction_attribute attribute, CUfuncti
 CUresult cuFuncSetAttribute(CUfunction function, CUfunction_attribute attribute, int value) {
   return with_context(__func__, [&](Context& context) {
     const std::shared_ptr<Function> found = context.functions.find(function, "function");
-    require(attribute == CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES,
-            "attribute: expected CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES");
-    const int most =
-        most_shared_per_block(context) - static_cast<int>(found->info->static_shared_bytes);
-    if (value < 0 || value > most) {
+    std::atomic<int>* setting = setting_of(*found, attribute);
+    if (setting == nullptr) {
       throw Fault(CUDA_ERROR_INVALID_VALUE,
-                  fmt::format("{} bytes of dynamic shared memory: {} allows {}, from 0 to {}",
-                              value, context.model.name, found->info->name, most));
+                  fmt::format("function attribute {} cannot be set", static_cast<int>(attribute)));
     }
-    found->most_dynamic_shared = value;
+    check_setting(context, *found, attribute, value);
+    *setting = value;
   });
 }
 
-CUresult cuOccupancyMaxActiveBlocksPerMultiprocessor(int* blocks, CUfunction function, int threads,
-                                                     std::size_t shared_bytes) {
+// Which memory a multiprocessor prefers changes nothing that a program can see.
+CUresult cuFuncSetCacheConfig(CUfunction function, int preference) {
   return with_context(__func__, [&](Context& context) {
-    require(blocks != nullptr, "blocks: expected a place for the result");
-    require(threads > 0, "threads: expected at least 1");
-    *blocks = blocks_per_multiprocessor(context, *context.functions.find(function, "function"),
-                                        threads, shared_bytes);
+    require(preference >= 0 && preference <= 3, "preference: expected CU_FUNC_CACHE values");
+    context.functions.find(function, "function");
+  });
+}
+
+CUresult cuFuncGetName(const char** name, CUfunction function) {
+  return with_context(__func__, [&](Context& context) {
+    require(name != nullptr, "name: expected a place for the result");
+    *name = context.functions.find(function, "function")->info->name.c_str();
+  });
+}
+
+CUresult cuFuncGetModule(CUmodule* module, CUfunction function) {
+  return with_context(__func__, [&](Context& context) {
+    require(module != nullptr, "module: expected a place for the result");
+    *module = context.functions.find(function, "function")->module_handle;
   });
 }

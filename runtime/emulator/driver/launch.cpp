@@ -1,43 +1,12 @@
-// cuLaunchKernel: checks as the driver makes them, then the whole grid.
+// Launches: checks as the driver makes them, then the whole grid.
 #include <cstring>
 #include <vector>
 
 #include "driver/api.hpp"
+#include "driver/launch_config.hpp"
 
 namespace octavo::emulator::driver {
 namespace {
-
-void check_dimension(const Context& context, const char* which, std::uint32_t value,
-                     CUdevice_attribute limit) {
-  const int most = device_attribute(context.model, limit);
-  if (value == 0 || value > static_cast<std::uint32_t>(most)) {
-    throw Fault(CUDA_ERROR_INVALID_VALUE,
-                fmt::format("{} {}: expected 1 to {}", which, value, most));
-  }
-}
-
-void check_shape(const Context& context, const Function& function, const LaunchShape& shape) {
-  check_dimension(context, "grid x", shape.grid.x, CU_DEVICE_ATTRIBUTE_MAX_GRID_DIM_X);
-  check_dimension(context, "grid y", shape.grid.y, CU_DEVICE_ATTRIBUTE_MAX_GRID_DIM_Y);
-  check_dimension(context, "grid z", shape.grid.z, CU_DEVICE_ATTRIBUTE_MAX_GRID_DIM_Z);
-  check_dimension(context, "block x", shape.block.x, CU_DEVICE_ATTRIBUTE_MAX_BLOCK_DIM_X);
-  check_dimension(context, "block y", shape.block.y, CU_DEVICE_ATTRIBUTE_MAX_BLOCK_DIM_Y);
-  check_dimension(context, "block z", shape.block.z, CU_DEVICE_ATTRIBUTE_MAX_BLOCK_DIM_Z);
-  const std::uint32_t threads = shape.block.x * shape.block.y * shape.block.z;  // at most 2^26
-  if (threads > function.info->max_threads) {
-    throw Fault(CUDA_ERROR_INVALID_VALUE,
-                fmt::format("{} threads a block: {} allows {}", threads, function.info->name,
-                            function.info->max_threads));
-  }
-  const int most = function.most_dynamic_shared;
-  if (shape.dynamic_shared_bytes > static_cast<std::uint32_t>(most)) {
-    throw Fault(
-        CUDA_ERROR_INVALID_VALUE,
-        fmt::format("{} bytes of dynamic shared memory: {} has {} unless cuFuncSetAttribute "
-                    "gives it more",
-                    shape.dynamic_shared_bytes, function.info->name, most));
-  }
-}
 
 // The buffer that `extra` describes: CU_LAUNCH_PARAM_BUFFER_POINTER, _BUFFER_SIZE and _END.
 void copy_extra(void** extra, std::vector<std::byte>& buffer) {
@@ -86,20 +55,12 @@ bool ends_context(CUresult code) {
          code != CUDA_ERROR_NOT_SUPPORTED && code != CUDA_ERROR_INVALID_CLUSTER_SIZE;
 }
 
-}  // namespace
-}  // namespace octavo::emulator::driver
-
-using namespace octavo::emulator;
-using namespace octavo::emulator::driver;
-
-CUresult cuLaunchKernel(CUfunction function, unsigned grid_x, unsigned grid_y, unsigned grid_z,
-                        unsigned block_x, unsigned block_y, unsigned block_z, unsigned shared_bytes,
-                        CUstream stream, void** params, void** extra) {
-  return with_context(__func__, [&](Context& context) {
+CUresult launch(const char* name, CUfunction function, LaunchShape shape, CUstream stream,
+                void** params, void** extra) {
+  return with_context(name, [&](Context& context) {
     const std::shared_ptr<Function> found = context.functions.find(function, "function");
     context.check_stream(stream);
-    const LaunchShape shape{{grid_x, grid_y, grid_z}, {block_x, block_y, block_z}, shared_bytes};
-    check_shape(context, *found, shape);
+    check_launch(context, *found, shape);
     const std::vector<std::byte> parameters = gather_parameters(*found->info, params, extra);
     const std::lock_guard lock(context.running);
     context.check();
@@ -110,4 +71,43 @@ CUresult cuLaunchKernel(CUfunction function, unsigned grid_x, unsigned grid_y, u
       throw;
     }
   });
+}
+
+}  // namespace
+}  // namespace octavo::emulator::driver
+
+using namespace octavo::emulator;
+using namespace octavo::emulator::driver;
+
+CUresult cuLaunchKernel(CUfunction function, unsigned grid_x, unsigned grid_y, unsigned grid_z,
+                        unsigned block_x, unsigned block_y, unsigned block_z, unsigned shared_bytes,
+                        CUstream stream, void** params, void** extra) {
+  const LaunchShape shape{.grid = {grid_x, grid_y, grid_z},
+                          .block = {block_x, block_y, block_z},
+                          .dynamic_shared_bytes = shared_bytes};
+  return launch(__func__, function, shape, stream, params, extra);
+}
+
+CUresult cuLaunchCooperativeKernel(CUfunction function, unsigned grid_x, unsigned grid_y,
+                                   unsigned grid_z, unsigned block_x, unsigned block_y,
+                                   unsigned block_z, unsigned shared_bytes, CUstream stream,
+                                   void** params) {
+  const LaunchShape shape{.grid = {grid_x, grid_y, grid_z},
+                          .block = {block_x, block_y, block_z},
+                          .dynamic_shared_bytes = shared_bytes,
+                          .cooperative = true};
+  return launch(__func__, function, shape, stream, params, nullptr);
+}
+
+CUresult cuLaunchKernelEx(const CUlaunchConfig* config, CUfunction function, void** params,
+                          void** extra) {
+  LaunchShape shape;
+  CUstream stream = nullptr;
+  const CUresult read = guarded(__func__, [&] {
+    require(config != nullptr, "config: expected a configuration");
+    shape = read_config(*config);
+    stream = config->hStream;
+  });
+  if (read != CUDA_SUCCESS) return read;
+  return launch(__func__, function, shape, stream, params, extra);
 }

@@ -2,12 +2,9 @@
 #include <algorithm>
 #include <cstring>
 
-#include "driver/api.hpp"
+#include "driver/transfer.hpp"
 
 namespace octavo::emulator::driver {
-namespace {
-
-// Throws unless these bytes are inside one allocation.
 std::byte* device_bytes(const Context& context, CUdeviceptr address, std::size_t bytes,
                         const char* which) {
   if (!context.memory.find(address).contains(address, bytes)) {
@@ -20,12 +17,25 @@ std::byte* device_bytes(const Context& context, CUdeviceptr address, std::size_t
 
 void check_host(const Context& context, const void* host, const char* which) {
   const auto address = reinterpret_cast<std::uint64_t>(host);
-  if (host == nullptr || context.memory.find(address).contains(address, 1)) {
-    throw Fault(CUDA_ERROR_INVALID_VALUE,
-                fmt::format("{}: expected host memory, this is {}", which,
-                            host == nullptr ? "a null pointer" : "device memory"));
+  const bool device =
+      context.memory.find(address).contains(address, 1) && !context.is_host(address);
+  if (host == nullptr || device) {
+    throw Fault(CUDA_ERROR_INVALID_VALUE, fmt::format("{}: expected host memory, this is {}", which,
+                                                      device ? "device memory" : "a null pointer"));
   }
 }
+
+std::byte* any_bytes(const Context& context, CUdeviceptr address, std::size_t bytes,
+                     const char* which) {
+  if (context.memory.find(address).contains(address, 1)) {
+    return device_bytes(context, address, bytes, which);
+  }
+  auto* host = reinterpret_cast<std::byte*>(address);
+  check_host(context, host, which);
+  return host;
+}
+
+namespace {
 
 void host_to_device(Context& context, CUdeviceptr to, const void* from, std::size_t bytes) {
   if (bytes == 0) return;
@@ -55,16 +65,6 @@ void fill(Context& context, CUdeviceptr to, Value value, std::size_t count) {
   require(count <= context.memory.capacity() / sizeof(Value), "count: expected no more than fits");
   device_bytes(context, to, count * sizeof(Value), "to");
   std::fill_n(reinterpret_cast<Value*>(to), count, value);
-}
-
-// Runs work in order with all other work of the context.
-template <typename Work>
-CUresult run(const char* function, CUstream stream, Work&& work) {
-  return with_context(function, [&](Context& context) {
-    context.check_stream(stream);
-    const std::lock_guard lock(context.running);
-    work(context);
-  });
 }
 
 }  // namespace
@@ -141,4 +141,26 @@ CUresult cuMemsetD32_v2(CUdeviceptr to, unsigned value, std::size_t count) {
 CUresult cuMemsetD32Async(CUdeviceptr to, unsigned value, std::size_t count, CUstream stream) {
   return run("cuMemsetD32Async", stream,
              [&](Context& context) { fill(context, to, value, count); });
+}
+
+CUresult cuMemsetD16_v2(CUdeviceptr to, unsigned short value, std::size_t count) {
+  return run("cuMemsetD16", nullptr, [&](Context& context) { fill(context, to, value, count); });
+}
+
+CUresult cuMemsetD16Async(CUdeviceptr to, unsigned short value, std::size_t count,
+                          CUstream stream) {
+  return run("cuMemsetD16Async", stream,
+             [&](Context& context) { fill(context, to, value, count); });
+}
+
+CUresult cuMemcpyAsync(CUdeviceptr to, CUdeviceptr from, std::size_t bytes, CUstream stream) {
+  return run("cuMemcpy", stream, [&](Context& context) {
+    if (bytes == 0) return;
+    std::byte* target = any_bytes(context, to, bytes, "to");
+    std::memmove(target, any_bytes(context, from, bytes, "from"), bytes);
+  });
+}
+
+CUresult cuMemcpy(CUdeviceptr to, CUdeviceptr from, std::size_t bytes) {
+  return cuMemcpyAsync(to, from, bytes, nullptr);
 }

@@ -4,13 +4,15 @@
 
 #include <cstdlib>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "fault.hpp"
 
 namespace octavo::emulator::driver {
 namespace {
 
-thread_local CUcontext current_of_thread = nullptr;
+thread_local std::vector<CUcontext> stack_of_thread;
 
 }  // namespace
 
@@ -52,14 +54,17 @@ void Session::check_device(CUdevice device) const {
   }
 }
 
+CUcontext Session::add_context() {
+  const auto handle = reinterpret_cast<CUcontext>(next_handle());
+  contexts_.emplace(handle, std::make_shared<Context>(*initialised()));
+  return handle;
+}
+
 CUcontext Session::retain() {
   const std::lock_guard lock(mutex_);
-  if (primary_ == nullptr) {
-    primary_ = std::make_shared<Context>(*initialised());
-    primary_handle_ = reinterpret_cast<CUcontext>(next_handle());
-  }
+  if (primary_ == nullptr) primary_ = add_context();
   ++retained_;
-  return primary_handle_;
+  return primary_;
 }
 
 void Session::release() {
@@ -68,30 +73,87 @@ void Session::release() {
   if (retained_ == 0) {
     throw Fault(CUDA_ERROR_INVALID_CONTEXT, "the primary context is not retained");
   }
-  if (--retained_ == 0) last = std::move(primary_);
+  if (--retained_ > 0) return;
+  last = std::move(contexts_.extract(primary_).mapped());
+  primary_ = nullptr;
+}
+
+bool Session::is_retained() const {
+  const std::lock_guard lock(mutex_);
+  return retained_ > 0;
+}
+
+CUcontext Session::create() {
+  const std::lock_guard lock(mutex_);
+  const CUcontext made = add_context();
+  stack_of_thread.push_back(made);
+  return made;
+}
+
+void Session::destroy(CUcontext context) {
+  std::shared_ptr<Context> last;  // dies outside the lock
+  const std::lock_guard lock(mutex_);
+  check_live(context);
+  if (context == primary_) {
+    throw Fault(CUDA_ERROR_INVALID_CONTEXT, "the primary context is released, not destroyed");
+  }
+  last = std::move(contexts_.extract(context).mapped());
+  if (!stack_of_thread.empty() && stack_of_thread.back() == context) stack_of_thread.pop_back();
+}
+
+void Session::check_live(CUcontext context) const {
+  initialised();
+  if (!contexts_.contains(context)) {
+    throw Fault(CUDA_ERROR_INVALID_CONTEXT, "not a live context");
+  }
+}
+
+std::shared_ptr<Context> Session::find(CUcontext context) const {
+  const std::lock_guard lock(mutex_);
+  check_live(context);
+  return contexts_.at(context);
 }
 
 void Session::set_current(CUcontext context) {
   const std::lock_guard lock(mutex_);
   initialised();
-  if (context != nullptr && (primary_ == nullptr || context != primary_handle_)) {
-    throw Fault(CUDA_ERROR_INVALID_CONTEXT, "not a live context");
-  }
-  current_of_thread = context;
+  if (context != nullptr) check_live(context);
+  if (!stack_of_thread.empty()) stack_of_thread.pop_back();
+  if (context != nullptr) stack_of_thread.push_back(context);
 }
 
-CUcontext Session::current_handle() const { return current_of_thread; }
+void Session::push(CUcontext context) {
+  const std::lock_guard lock(mutex_);
+  check_live(context);
+  stack_of_thread.push_back(context);
+}
+
+CUcontext Session::pop() {
+  model();
+  if (stack_of_thread.empty()) {
+    throw Fault(CUDA_ERROR_INVALID_CONTEXT, "this thread has no current context");
+  }
+  const CUcontext top = stack_of_thread.back();
+  stack_of_thread.pop_back();
+  return top;
+}
+
+CUcontext Session::current_handle() const {
+  return stack_of_thread.empty() ? nullptr : stack_of_thread.back();
+}
 
 std::shared_ptr<Context> Session::current() const {
   const std::lock_guard lock(mutex_);
   initialised();
-  if (current_of_thread == nullptr) {
+  const CUcontext current = current_handle();
+  if (current == nullptr) {
     throw Fault(CUDA_ERROR_INVALID_CONTEXT, "this thread has no current context");
   }
-  if (primary_ == nullptr || current_of_thread != primary_handle_) {
+  const auto found = contexts_.find(current);
+  if (found == contexts_.end()) {
     throw Fault(CUDA_ERROR_CONTEXT_IS_DESTROYED, "the current context was released");
   }
-  return primary_;
+  return found->second;
 }
 
 }  // namespace octavo::emulator::driver

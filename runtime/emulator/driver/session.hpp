@@ -1,6 +1,7 @@
-// The driver in one process: which GPU it stands for, and its primary context.
+// The driver in one process: which GPU it stands for, and its contexts.
 #pragma once
 
+#include <map>
 #include <memory>
 #include <mutex>
 
@@ -23,19 +24,30 @@ class Session {
   // The primary context lives from the first retain to the release that matches it.
   CUcontext retain();
   void release();
+  bool is_retained() const;
 
-  // What is current is the calling thread's own. A context that died leaves its handle behind.
-  void set_current(CUcontext context);
+  // Those that a program makes live until it destroys them.
+  CUcontext create();
+  void destroy(CUcontext context);
+  std::shared_ptr<Context> find(CUcontext context) const;  // throws Fault unless it is live
+
+  // What is current is the top of the calling thread's own stack. A context that died leaves its
+  // handle behind.
+  void set_current(CUcontext context);  // in place of the top; nullptr only takes that away
+  void push(CUcontext context);
+  CUcontext pop();
   CUcontext current_handle() const;
   std::shared_ptr<Context> current() const;  // throws Fault if none, or dead
 
  private:
   const DeviceModel* initialised() const;
+  CUcontext add_context();
+  void check_live(CUcontext context) const;
 
   mutable std::mutex mutex_;
   const DeviceModel* model_ = nullptr;
-  std::shared_ptr<Context> primary_;
-  CUcontext primary_handle_ = nullptr;
+  std::map<CUcontext, std::shared_ptr<Context>> contexts_;
+  CUcontext primary_ = nullptr;  // while it is retained
   int retained_ = 0;
 };
 

@@ -41,8 +41,9 @@ struct Launch {
   Memory* memory;
   const DeviceModel* device;
   Order order;
-  std::uint32_t registers;  // that each thread begins with, 0 if the kernel does not say
-  std::string_view ptx;     // whose lines faults quote
+  std::uint64_t grid_workspace;  // of a cooperative launch, else 0
+  std::uint32_t registers;       // that each thread begins with, 0 if the kernel does not say
+  std::string_view ptx;          // whose lines faults quote
   // Where the undefined value that a line uses came from, in words; `loads` are the lines that read
   // undefined memory for the lane, the latest last.
   std::function<std::string(int line, const std::vector<int>& loads)> undefined_origin;

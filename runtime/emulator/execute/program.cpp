@@ -11,6 +11,7 @@
 #include <cstring>
 #include <mutex>
 #include <thread>
+#include <tuple>
 #include <unordered_map>
 
 #include "execute/block.hpp"
@@ -54,6 +55,28 @@ std::string build_name() {
 }
 
 std::atomic<std::uint64_t> launches{0};
+
+// Where the blocks of a cooperative launch meet: four bytes for the workspace's size, four that
+// cooperative_groups counts in.
+class GridWorkspace {
+ public:
+  GridWorkspace(Memory& memory, bool wanted) : memory_(memory) {
+    if (!wanted) return;
+    address_ = memory.allocate(8);
+    const std::uint32_t words[] = {8, 0};
+    std::memcpy(reinterpret_cast<void*>(address_), words, sizeof words);
+  }
+  ~GridWorkspace() {
+    if (address_ != 0) memory_.release(address_);
+  }
+  GridWorkspace(const GridWorkspace&) = delete;
+  GridWorkspace& operator=(const GridWorkspace&) = delete;
+  std::uint64_t address() const { return address_; }
+
+ private:
+  Memory& memory_;
+  std::uint64_t address_ = 0;
+};
 
 class LoadedProgram final : public Program {
  public:
@@ -117,6 +140,8 @@ class LoadedProgram final : public Program {
     const double timeout = std::min(environment("OCTAVO_EMULATOR_TIMEOUT", kDefaultTimeout), 1e8);
     launch.deadline = std::chrono::steady_clock::now().time_since_epoch().count() +
                       static_cast<std::int64_t>(timeout * 1e9);
+    const GridWorkspace workspace(memory_, shape.cooperative);
+    launch.grid_workspace = workspace.address();
     run_grid(launch, host_threads());
     if (launch.fault) throw Fault(*launch.fault);
   }
@@ -231,8 +256,8 @@ class LoadedProgram final : public Program {
     const auto fail = [&](CUresult code, const std::string& what) {
       throw Fault(code, fmt::format("kernel {}: {}", info.name, what));
     };
-    const auto& [grid, block, dynamic, cluster, explicit_cluster] = shape;
-    static_cast<void>(explicit_cluster);
+    const auto& [grid, block, cluster] = std::tie(shape.grid, shape.block, shape.cluster);
+    const std::uint32_t dynamic = shape.dynamic_shared_bytes;
     if (grid.x == 0 || grid.y == 0 || grid.z == 0 || block.x == 0 || block.y == 0 || block.z == 0) {
       fail(CUDA_ERROR_INVALID_VALUE, "a grid or block of no threads");
     }

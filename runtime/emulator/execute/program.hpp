@@ -44,6 +44,7 @@ struct LaunchShape {
   std::uint32_t dynamic_shared_bytes = 0;
   Dim3 cluster = {};              // in blocks; divides the grid
   bool explicit_cluster = false;  // the launch or the kernel says so
+  bool cooperative = false;       // blocks may wait for the whole grid
 };
 
 class Program {

@@ -143,6 +143,8 @@ void Resident::start_warp(WarpMemory& memory, Block& block, std::uint32_t warpid
   warp.cluster_ctarank = block.rank;
   warp.cluster_nctarank = static_cast<std::uint32_t>(count(shape.cluster));
   warp.is_explicit_cluster = shape.explicit_cluster;
+  warp.grid_workspace[0] = static_cast<std::uint32_t>(launch_.grid_workspace >> 32);
+  warp.grid_workspace[1] = static_cast<std::uint32_t>(launch_.grid_workspace);
   warp.warpid = warpid;
   warp.nwarpid = warps_of_block_;
   warp.nsmid = static_cast<std::uint32_t>(launch_.device->multiprocessors);

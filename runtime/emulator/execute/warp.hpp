@@ -71,6 +71,7 @@ struct alignas(64) Warp {
   std::uint32_t ctaid[3], ntid[3], nctaid[3];
   std::uint32_t cluster_ctaid[3], cluster_nctaid[3], clusterid[3], nclusterid[3];
   std::uint32_t cluster_ctarank, cluster_nctarank, is_explicit_cluster;
+  std::uint32_t grid_workspace[2];  // high and low half of its address: %envreg1 and 2
   std::uint32_t warpid, nwarpid, smid, nsmid;
   std::uint32_t dynamic_shared_bytes, total_shared_bytes;
   std::uint32_t shared_begin;       // the block's own first shared address

@@ -44,6 +44,8 @@ const Member kMembers[] = {
     {"%nclusterid.x", offsetof(Warp, nclusterid), 32, false},
     {"%nclusterid.y", offsetof(Warp, nclusterid) + 4, 32, false},
     {"%nclusterid.z", offsetof(Warp, nclusterid) + 8, 32, false},
+    {"%envreg1", offsetof(Warp, grid_workspace), 32, false},
+    {"%envreg2", offsetof(Warp, grid_workspace) + 4, 32, false},
     {"%cluster_ctarank", offsetof(Warp, cluster_ctarank), 32, false},
     {"%cluster_nctarank", offsetof(Warp, cluster_nctarank), 32, false},
     {"%warpid", offsetof(Warp, warpid), 32, false},
@@ -111,7 +113,7 @@ llvm::Value* read_special_register(Emitter& e, std::string_view name) {
   }
   if (name == "%total_smem_size") return shared_size(e, 0);
   if (name == "%aggr_smem_size") return shared_size(e, 1024);
-  if (name.starts_with("%envreg")) return e.splat(0, 32);  // no driver sets them
+  if (name.starts_with("%envreg")) return e.splat(0, 32);  // the driver sets no others
   if (name == "%is_explicit_cluster") {
     llvm::Value* is = e.load_member(e.ir().getInt32Ty(), offsetof(Warp, is_explicit_cluster));
     return e.predicate(e.ir().CreateICmpNE(e.splat(is), e.splat(0, 32)));
