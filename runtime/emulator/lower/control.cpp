@@ -149,7 +149,7 @@ void lower_bra(Emitter& e, const Step& step) {
   guard.negated = instruction.guard_negated;
   // Read first: where the guard is not needed after the branch, its slot may be another register's.
   Value* taken = e.source_predicate(guard);
-  e.require_defined(e.undefined(), Use::branch, e.running());
+  e.require_register(guard.reg, Use::branch, true);
   e.store_live();
   e.branch(taken, step.targets[0], e.block() + 1);
 }

@@ -26,11 +26,24 @@ bool loads_undefined(const Graph& graph, const Step& step) {
   return place == nullptr || place->kind != Place::Kind::parameter;
 }
 
+// What the step makes a fault where it is undefined is defined from there on.
+void settle(const Step& step, Set& undefined) {
+  const auto& instruction = step.instruction;
+  const std::string& opcode = instruction.opcode;
+  if (opcode == "bra" && instruction.guarded) undefined[instruction.guard] = false;
+  if (opcode != "ld" && opcode != "st" && opcode != "atom" && opcode != "red") return;
+  for (const ptx::Operand& operand : instruction.operands) {
+    if (operand.kind != ptx::Operand::Kind::address || !operand.has_reg) continue;
+    undefined[instruction.guarded ? instruction.guard : operand.reg] = false;
+  }
+}
+
 // A step's effect on the registers that may be undefined; `derived` also counts what is computed
 // from them or loaded, not only what was never written.
 void apply(const Graph& graph, const Step& step, bool derived, Set& undefined) {
   bool any = derived && loads_undefined(graph, step);
   if (derived) {
+    settle(step, undefined);
     visit_registers(
         step, [&](ptx::RegisterId reg) { any = any || undefined[reg]; }, [](ptx::RegisterId) {});
   }

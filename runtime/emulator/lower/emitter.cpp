@@ -235,8 +235,7 @@ Emitter::Value* Emitter::guard() {
 Emitter::Value* Emitter::mask() {
   Value* through = guard();
   if (through == nullptr) return running();
-  if (!guard_checked_) require_defined(undefined_lanes(instruction().guard), Use::guard, running());
-  guard_checked_ = true;
+  require_register(instruction().guard, Use::guard, true);
   return ir_.CreateAnd(running(), ballot(through));
 }
 
@@ -296,7 +295,7 @@ Emitter::Value* Emitter::address(const Operand& operand) {
   if (graph_.registers[operand.reg].type == Type::pred || bits < 32 || bits > 64) {
     reject(instruction(), graph_.registers[operand.reg].name + " cannot hold an address");
   }
-  require_defined(undefined_lanes(operand.reg), Use::address, mask());
+  require_register(operand.reg, Use::address, false);
   return bits == 64 ? base : ir_.CreateZExt(base, lanes(64));
 }
 

@@ -71,6 +71,8 @@ class Emitter {
   void set_undefined_of_pack(std::span<const ptx::Operand> parts);
   // A fault where one of these lanes is undefined.
   void require_defined(Value* undefined, Use use, Value* lanes);
+  // Likewise of a register, in all running lanes or those that the guard lets through.
+  void require_register(ptx::RegisterId reg, Use use, bool for_all);
   // Scratch memory for masks; null() if all are known to be zero.
   Value* spill_masks(std::span<Value* const> masks);
   Value* room_for_masks(unsigned count);
@@ -171,7 +173,6 @@ class Emitter {
   Value* mask_lanes_ = nullptr;
   Value* mask_ = nullptr;
   Value* undefined_ = nullptr;
-  bool guard_checked_ = false;
   std::uint32_t scratch_used_ = 0, scratch_bytes_ = 0;
 };
 

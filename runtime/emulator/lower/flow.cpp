@@ -93,7 +93,6 @@ void Emitter::begin_step(const Step& step) {
   step_ = &step;
   scratch_used_ = 0;
   undefined_ = number(0);
-  guard_checked_ = false;
 }
 
 Emitter::Value* Emitter::is_converged() {

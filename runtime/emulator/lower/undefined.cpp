@@ -98,6 +98,12 @@ void Emitter::require_defined(Value* undefined, Use use, Value* lanes) {
   ir_.SetInsertPoint(well);
 }
 
+void Emitter::require_register(ptx::RegisterId reg, Use use, bool for_all) {
+  require_defined(undefined_lanes(reg), use, for_all ? running() : mask());
+  // Or the launch has ended.
+  if (for_all || !instruction().guarded) undefined_lanes_[reg] = number(0);
+}
+
 Emitter::Value* Emitter::spill_masks(std::span<Value* const> masks) {
   if (std::all_of(masks.begin(), masks.end(), is_zero)) return null();
   Value* memory = room_for_masks(static_cast<unsigned>(masks.size()));
