@@ -25,17 +25,17 @@ Value* read_float(Emitter& e, std::size_t i, Type type) {
     auto* pairs = llvm::FixedVectorType::get(e.ir().getFloatTy(), 2 * kLanes);
     value = e.ir().CreateBitCast(e.source(i, 64), pairs);
   } else {
-    value = e.source_float(i, type);
+    value = e.source_float(i, type, !e.instruction().has("xorsign"));
   }
   return type != Type::f64 && e.instruction().has("ftz") ? flush_subnormals(e, value) : value;
 }
 
-Value* finish_float(Emitter& e, Value* value, Type type) {
+void write_float(Emitter& e, Value* value, Type type) {
   if (e.instruction().has("sat")) value = saturate_to_one(e, value);
-  if (type == Type::f64) return value;
+  if (type == Type::f64) return e.write(0u, value);
   if (e.instruction().has("ftz")) value = flush_subnormals(e, value);
-  value = canonical_nan(e, value);
-  return type == Type::f32x2 ? e.ir().CreateBitCast(value, e.lanes(64)) : value;
+  if (type == Type::f32) return e.write_any_nan(0, value);
+  e.write(0u, e.ir().CreateBitCast(canonical_nan(e, value), e.lanes(64)));
 }
 
 // In a direction other than to nearest.
@@ -75,7 +75,7 @@ void lower_float(Emitter& e, Operation operation, Type type) {
   } else {
     result = ir.CreateFDiv(a, b);
   }
-  e.write(0u, finish_float(e, result, type));
+  write_float(e, result, type);
 }
 
 // --- f16 and bf16, by way of f32: for add, sub and mul of f16 and add and sub of bf16, rounding
@@ -263,7 +263,7 @@ void lower_fma(Emitter& e, const Step&) {
   Value* result = rounding_of(e.instruction()) != 0
                       ? directed(e, "fma", type, {a, b, c})
                       : ir.CreateIntrinsic(llvm::Intrinsic::fma, {a->getType()}, {a, b, c});
-  e.write(0u, finish_float(e, result, type));
+  write_float(e, result, type);
 }
 
 void lower_mad(Emitter& e, const Step& step) {

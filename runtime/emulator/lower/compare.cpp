@@ -55,7 +55,7 @@ CmpInst::Predicate comparison(Emitter& e, Type type) {
 Value* comparand(Emitter& e, std::size_t i, Type type) {
   if (is_half(type)) return widen_half(e, e.source(i, bits_of(type)), type);
   if (!is_float(type)) return e.source(i, bits_of(type));
-  Value* value = e.source_float(i, type);
+  Value* value = e.source_float(i, type, true);
   return type == Type::f32 && e.instruction().has("ftz") ? flush_subnormals(e, value) : value;
 }
 

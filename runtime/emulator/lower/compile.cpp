@@ -3,6 +3,9 @@
 #include <fmt/core.h>
 #include <llvm/Analysis/CGSCCPassManager.h>
 #include <llvm/Analysis/LoopAnalysisManager.h>
+#include <llvm/CodeGen/MachineModuleInfo.h>
+#include <llvm/CodeGen/Passes.h>
+#include <llvm/CodeGen/TargetPassConfig.h>
 #include <llvm/ExecutionEngine/Orc/JITTargetMachineBuilder.h>
 #include <llvm/IR/LegacyPassManager.h>
 #include <llvm/IR/Verifier.h>
@@ -66,13 +69,26 @@ void add_summary(llvm::Module& module, const KernelSummary& summary) {
                            "octavo_summary");
 }
 
+// What addPassesToEmitFile does, without scheduling instructions before registers are allocated:
+// that takes a sixth of the time, and PTX comes in a good order.
 std::string emit_object(llvm::Module& module, llvm::TargetMachine& machine) {
+  auto& target = static_cast<llvm::LLVMTargetMachine&>(machine);
   llvm::SmallString<0> object;
   llvm::raw_svector_ostream stream(object);
   llvm::legacy::PassManager passes;
-  if (machine.addPassesToEmitFile(passes, stream, nullptr, llvm::CodeGenFileType::ObjectFile)) {
-    throw Fault(CUDA_ERROR_UNKNOWN, "LLVM cannot emit code for this host");
-  }
+  llvm::TargetPassConfig* config = target.createPassConfig(passes);
+  auto* information = new llvm::MachineModuleInfoWrapperPass(&target);
+  config->disablePass(&llvm::MachineSchedulerID);
+  passes.add(config);
+  passes.add(information);
+  bool failed = config->addISelPasses();
+  config->addMachinePasses();
+  config->setInitialized();
+  failed =
+      failed || target.addAsmPrinter(passes, stream, nullptr, llvm::CodeGenFileType::ObjectFile,
+                                     information->getMMI().getContext());
+  if (failed) throw Fault(CUDA_ERROR_UNKNOWN, "LLVM cannot emit code for this host");
+  passes.add(llvm::createFreeMachineFunctionPass());
   passes.run(module);
   return std::string(object.str());
 }

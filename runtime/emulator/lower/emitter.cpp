@@ -3,6 +3,7 @@
 #include <cstddef>
 
 #include "execute/warp.hpp"
+#include "lower/numbers.hpp"
 #include "lower/special_registers.hpp"
 
 namespace octavo::emulator::lower {
@@ -55,7 +56,11 @@ Emitter::Value* Emitter::null() { return llvm::ConstantPointerNull::get(ir_.getP
 
 Emitter::Value* Emitter::read_register(ptx::RegisterId reg) {
   Value*& value = values_[reg];
-  if (value != nullptr) return value;
+  if (value != nullptr) {
+    if (any_nan_[reg]) value = as_bits(canonical_nan(*this, as_float(value, Type::f32)));
+    any_nan_[reg] = false;
+    return value;
+  }
   known_.push_back(reg);
   const unsigned bits = bits_of(graph_.registers[reg].type);
   // A register that no path has written reads as ones, as the frame does at first.
@@ -124,7 +129,12 @@ Emitter::Value* Emitter::source(std::size_t i, unsigned bits, bool wider) {
   return source(instruction().operands[i], bits, wider);
 }
 
-Emitter::Value* Emitter::source_float(std::size_t i, Type type) {
+Emitter::Value* Emitter::source_float(std::size_t i, Type type, bool any_nan) {
+  const Operand& operand = instruction().operands[i];
+  if (any_nan && type == Type::f32 && operand.kind == Operand::Kind::reg && any_nan_[operand.reg]) {
+    undefined_ = either(undefined_, undefined_lanes(operand.reg));
+    return as_float(values_[operand.reg], type);
+  }
   return as_float(source(i, bits_of(type)), type);
 }
 
@@ -163,6 +173,7 @@ void Emitter::write_register(ptx::RegisterId reg, Value* value) {
   write_undefined(reg, through);
   if (values_[reg] == nullptr) known_.push_back(reg);
   values_[reg] = value;
+  any_nan_[reg] = false;
   if (!is_written_[reg]) {
     is_written_[reg] = true;
     written_.push_back(reg);
@@ -184,6 +195,16 @@ void Emitter::write(const Operand& operand, Value* value, bool sign_extend) {
     value = sign_extend ? ir_.CreateSExt(value, lanes(wants)) : ir_.CreateZExt(value, lanes(wants));
   }
   write_register(operand.reg, value);
+}
+
+void Emitter::write_any_nan(std::size_t i, Value* f32) {
+  const Operand& operand = instruction().operands[i];
+  if (instruction().guarded || operand.kind != Operand::Kind::reg ||
+      bits_of(graph_.registers[operand.reg].type) != 32) {
+    return write(i, canonical_nan(*this, f32));
+  }
+  write(i, f32);
+  any_nan_[operand.reg] = true;
 }
 
 void Emitter::write(std::size_t i, Value* value, bool sign_extend) {

@@ -48,13 +48,16 @@ class Emitter {
   // least.
   Value* source(const ptx::Operand& operand, unsigned bits, bool wider = false);
   Value* source(std::size_t i, unsigned bits, bool wider = false);
-  // As floats of f16, f32 or f64. bf16 comes as f32, which holds it exactly.
-  Value* source_float(std::size_t i, ptx::Type type);
+  // As floats of f16, f32 or f64. bf16 comes as f32, which holds it exactly. With `any_nan`, for
+  // what does not look at a NaN's bits, they may be those that the host's arithmetic makes.
+  Value* source_float(std::size_t i, ptx::Type type, bool any_nan = false);
   Value* source_predicate(const ptx::Operand& operand);  // i32 lanes, a "!" applied
   // Writes a destination, in the lanes that the guard lets through. Integers narrower than the
   // register are extended; floats are written as their bits.
   void write(const ptx::Operand& operand, Value* value, bool sign_extend = false);
   void write(std::size_t i, Value* value, bool sign_extend = false);
+  // f32 whose NaNs are still to become PTX's, which they do when their bits are asked for.
+  void write_any_nan(std::size_t i, Value* f32);
   void write_register(ptx::RegisterId reg, Value* value);
 
   // --- undefined values (undefined.cpp): an i32 with a bit for each lane. What an instruction
@@ -167,6 +170,7 @@ class Emitter {
   std::uint32_t block_ = 0;
   const Step* step_ = nullptr;
   std::vector<Value*> values_;  // of registers, where known
+  std::vector<bool> any_nan_;   // whether that is f32 with the host's NaNs
   std::vector<Value*> undefined_lanes_;
   std::vector<ptx::RegisterId> known_, masked_, written_;
   std::vector<bool> is_written_;

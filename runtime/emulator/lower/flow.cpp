@@ -46,6 +46,7 @@ void Emitter::emit(const std::string& symbol) {
   }
   dispatch_ = add_function("dispatch", llvm::Function::InternalLinkage);
   values_.assign(graph_.registers.size(), nullptr);
+  any_nan_.assign(graph_.registers.size(), false);
   undefined_lanes_.assign(graph_.registers.size(), nullptr);
   is_written_.assign(graph_.registers.size(), false);
   for (std::uint32_t b = 0; b < graph_.blocks.size(); ++b) emit_block(b);
@@ -66,7 +67,10 @@ void Emitter::emit(const std::string& symbol) {
 
 void Emitter::emit_block(std::uint32_t number) {
   block_ = number;
-  for (const ptx::RegisterId reg : known_) values_[reg] = nullptr;
+  for (const ptx::RegisterId reg : known_) {
+    values_[reg] = nullptr;
+    any_nan_[reg] = false;
+  }
   for (const ptx::RegisterId reg : masked_) undefined_lanes_[reg] = nullptr;
   for (const ptx::RegisterId reg : written_) is_written_[reg] = false;
   known_.clear();
@@ -122,7 +126,7 @@ void Emitter::store_live() {
   for (const ptx::RegisterId reg : written_) {
     if (!block.live_out[reg]) continue;
     Value* slot = ir_.CreateConstInBoundsGEP1_64(ir_.getInt8Ty(), frame_, graph_.slots[reg]);
-    Value* value = values_[reg];
+    Value* value = read_register(reg);
     // Lanes that have exited need no values, so where all live lanes run, all lanes are written.
     if (!converged()) {
       Value* old = ir_.CreateAlignedLoad(value->getType(), slot, llvm::Align(32));
