@@ -64,10 +64,11 @@ std::vector<Plan> plans(const Spec& spec, const Architecture& arch);
 // What a launch looks like: the sizes the host knows when it launches.
 struct LaunchShape {
   int sequences = 0;
-  int tokens = 0;            // new (append) or query (decode) tokens, all sequences
-  int max_query_tokens = 1;  // of one sequence; decode and merge
-  int max_kv_length = 0;     // of one sequence; decode and merge
-  int splits = 1;            // decode and merge
+  int tokens = 0;                // new (append) or query (decode) tokens, all sequences
+  bool rotates_queries = false;  // append with RoPE, Q given
+  int max_query_tokens = 1;      // of one sequence; decode and merge
+  int max_kv_length = 0;         // of one sequence; decode and merge
+  int splits = 1;                // decode and merge
 };
 Grid grid(const Plan& plan, const LaunchShape& shape);
 

@@ -63,13 +63,13 @@ Plan plan_append(const Spec& spec, const Architecture& arch) {
   return plan;
 }
 
-// Blocks for K's rows, then V's, then those of a Q that is rotated.
+// Blocks for K's rows, then V's, then Q's where that is rotated.
 Grid grid_append(const Plan& plan, const LaunchShape& shape) {
   const AttentionSpec& attention = plan.spec.attention;
   const HeadDim& dim = attention.head_dim;
   unsigned count = blocks(plan, shape.tokens * attention.kv_heads, dim.qk) +
                    blocks(plan, shape.tokens * attention.kv_heads, dim.v);
-  if (attention.rope.pairing != RopePairing::none) {
+  if (shape.rotates_queries && attention.rope.pairing != RopePairing::none) {
     count += blocks(plan, shape.tokens * attention.query_heads, dim.qk);
   }
   return {std::max(count, 1u), 1, 1};

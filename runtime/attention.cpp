@@ -123,7 +123,9 @@ std::vector<KernelReport> Attention::report() const {
 void Attention::append(const AppendArguments& arguments, CUstream stream) const {
   const Kernel& kernel = state_->get(KernelKind::append);
   require_append(state_->spec, arguments);
-  kernel.launch({.sequences = arguments.batch.sequences, .tokens = arguments.batch.tokens},
+  kernel.launch({.sequences = arguments.batch.sequences,
+                 .tokens = arguments.batch.tokens,
+                 .rotates_queries = arguments.q != 0},
                 arguments, stream);
 }
 

@@ -35,8 +35,9 @@ class Attention {
   const Spec& spec() const;
   std::vector<KernelReport> report() const;
 
-  // Quantises K and V of the batch's new tokens into the cache, and rotates Q and K if the spec has
-  // RoPE, in one launch. Enqueues and returns; shapes and units are in templates/arguments.cuh.
+  // Quantises K and V of the batch's new tokens into the cache, and rotates K, and Q if that is
+  // given, if the spec has RoPE, in one launch. Enqueues and returns; shapes and units are in
+  // templates/arguments.cuh.
   void append(const AppendArguments& arguments, CUstream stream) const;
 
   // Sizes that decode needs on the host, known without reading the device.

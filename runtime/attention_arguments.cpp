@@ -81,9 +81,11 @@ void require_append(const Spec& spec, const AppendArguments& arguments) {
   require_rows(arguments.v, arguments.v_stride, attention.kv_heads, attention.head_dim.v,
                spec.input, "v");
   if (attention.rope.pairing == RopePairing::none) return;
-  require_rows(arguments.q, arguments.q_stride, attention.query_heads, attention.head_dim.qk,
-               spec.input, "q");
-  require_pointer(arguments.q_rotated, kRowAlignment, "q_rotated");
+  if (arguments.q != 0 || arguments.q_rotated != 0) {
+    require_rows(arguments.q, arguments.q_stride, attention.query_heads, attention.head_dim.qk,
+                 spec.input, "q");
+    require_pointer(arguments.q_rotated, kRowAlignment, "q_rotated");
+  }
   require_pointer(arguments.rope, 2 * alignof(float), "rope");
 }
 

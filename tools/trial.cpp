@@ -46,8 +46,6 @@ Trial::Trial(const Spec& spec, const Device& device, const reference::Inputs& in
     const std::vector<float> table = narrowed(rope_);
     rope_table_ = upload(table.data(), bytes_in(table));
     q_rotated_ = Buffer(device, std::max<std::size_t>(q_.bytes(), 1));
-    context_q_ = Buffer(device, std::max<std::size_t>(context_.tokens * inputs.q.row_bytes(), 1));
-    context_q_.fill(0);
   }
   if (spec.attention.sinks) {
     const std::vector<float> sinks = narrowed(inputs.sinks);
@@ -103,11 +101,8 @@ KvCache Trial::cache() const {
 }
 
 AppendArguments Trial::append_arguments(const Phase& phase) const {
-  const bool rotates = spec_.attention.rope.pairing != RopePairing::none;
-  // The context's own queries are rotated too, as a prefill's are, in place: nobody asks for them.
-  const bool context = &phase == &context_;
-  const DeviceAddress q = context ? context_q_.address() : q_.address();
-  const DeviceAddress q_rotated = context ? q : q_rotated_.address();
+  // Nobody asks for the context's own queries.
+  const bool rotates = spec_.attention.rope.pairing != RopePairing::none && &phase == &query_;
   const auto stride = [](const reference::Tensor& tensor) {
     return static_cast<long long>(tensor.heads * tensor.dim);
   };
@@ -116,8 +111,8 @@ AppendArguments Trial::append_arguments(const Phase& phase) const {
                     .kv_length = phase.kv_length.address(),
                     .sequences = static_cast<int>(inputs_.kv_length.size()),
                     .tokens = phase.tokens},
-          .q = rotates ? q : 0,
-          .q_rotated = rotates ? q_rotated : 0,
+          .q = rotates ? q_.address() : 0,
+          .q_rotated = rotates ? q_rotated_.address() : 0,
           .k = k_.address() + phase.first_row * inputs_.k.row_bytes(),
           .v = v_.address() + phase.first_row * inputs_.v.row_bytes(),
           .rope = rope_table_.address(),

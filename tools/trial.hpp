@@ -81,7 +81,7 @@ class Trial {
   std::vector<double> rope_;  // float64; the device gets it in fp32
   Phase context_, query_;
   float output_scale_ = 1;
-  Buffer q_, q_rotated_, context_q_, k_, v_, rope_table_, sinks_;
+  Buffer q_, q_rotated_, k_, v_, rope_table_, sinks_;
   Buffer cache_k_, cache_v_, cache_k_scale_, cache_v_scale_, page_table_;
   Buffer output_, lse_, workspace_;
 };

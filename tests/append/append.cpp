@@ -44,10 +44,11 @@ std::string yaml_of(const Row& row) {
 }
 
 const Shape kShapes[] = {
-    {"one token", 1, 1, false},
-    {"prefill, Q in place", 4, 130, true},
-    {"a few tokens of many sequences", 25, 9, false},
-    {"no tokens", 3, 0, false},
+    {"one token", 1, 1, Queries::rotated},
+    {"prefill, Q in place", 4, 130, Queries::rotated_in_place},
+    {"a few tokens of many sequences", 25, 9, Queries::rotated},
+    {"a context, without Q", 3, 40, Queries::not_given},
+    {"no tokens", 3, 0, Queries::rotated},
 };
 
 // The GPU that $OCTAVO_EMULATE names, an H100 by default.

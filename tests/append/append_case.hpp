@@ -16,7 +16,7 @@ using Bytes = std::vector<std::byte>;
 struct Written {
   Bytes k, v;                           // the caches
   std::vector<float> k_scale, v_scale;  // empty for a 16-bit cache
-  Bytes q_rotated;                      // empty without RoPE
+  Bytes q_rotated;                      // empty without RoPE or Q
 };
 
 // Rows of new tokens, each padded to `stride` elements: [tokens, stride].
@@ -37,11 +37,14 @@ struct AppendCase {
   Written before;           // noise, but for scales that append reads and a Q that is in place
 };
 
+// What becomes of Q where there is RoPE.
+enum class Queries { rotated, rotated_in_place, not_given };
+
 struct Shape {
   std::string name;
   int sequences;
   int most_new_tokens;  // of a sequence; one has as many, some have none
-  bool in_place;
+  Queries queries;
 };
 
 // Deterministic in `seed`. Rows are drawn from all of fp32's range, zeros and subnormals included,

@@ -107,11 +107,14 @@ void draw_cache(Draw& draw, std::size_t rows, AppendCase& drawn) {
   drawn.before.v_scale = draw.scales(scales);
 }
 
-void draw_queries(Draw& draw, int tokens, int positions, AppendCase& drawn) {
+void draw_queries(Draw& draw, int tokens, AppendCase& drawn) {
   const AttentionSpec& attention = drawn.spec.attention;
   drawn.q = draw.rows(drawn.spec.input, tokens, attention.query_heads, attention.head_dim.qk);
   drawn.before.q_rotated = drawn.in_place ? drawn.q.data : draw.noise(drawn.q.data.size());
-  for (int i = 0; i < positions * attention.rope.dims / 2; ++i) {
+}
+
+void draw_angles(Draw& draw, int positions, AppendCase& drawn) {
+  for (int i = 0; i < positions * drawn.spec.attention.rope.dims / 2; ++i) {
     const double angle = 4 * draw.fraction();
     drawn.rope.push_back(static_cast<float>(std::cos(angle)));
     drawn.rope.push_back(static_cast<float>(std::sin(angle)));
@@ -124,7 +127,7 @@ AppendCase draw_case(const Spec& spec, const Shape& shape, std::uint32_t seed) {
   Draw draw(seed);
   AppendCase drawn;
   drawn.spec = spec;
-  drawn.in_place = shape.in_place;
+  drawn.in_place = shape.queries == Queries::rotated_in_place;
   draw_batch(draw, shape, drawn);
   const int longest = std::ranges::max(drawn.kv_length);
   const int tokens = drawn.token_start.back();
@@ -142,7 +145,9 @@ AppendCase draw_case(const Spec& spec, const Shape& shape, std::uint32_t seed) {
   drawn.k = draw.rows(spec.input, tokens, attention.kv_heads, attention.head_dim.qk);
   drawn.v = draw.rows(spec.input, tokens, attention.kv_heads, attention.head_dim.v);
   for (PaddedRows* rows : {&drawn.k, &drawn.v}) draw.strew_nans(spec.input, rows->data);
-  if (attention.rope.pairing != RopePairing::none) draw_queries(draw, tokens, longest, drawn);
+  if (attention.rope.pairing == RopePairing::none) return drawn;
+  if (shape.queries != Queries::not_given) draw_queries(draw, tokens, drawn);
+  draw_angles(draw, longest, drawn);
   return drawn;
 }
 

@@ -89,7 +89,7 @@ void append_token(const AppendCase& drawn, int token, int position, const Place&
   const Spec& spec = drawn.spec;
   const AttentionSpec& attention = spec.attention;
   const HeadDim& dim = attention.head_dim;
-  if (attention.rope.pairing != RopePairing::none) {
+  if (!drawn.q.data.empty()) {
     for (int head = 0; head < attention.query_heads; ++head) {
       Row row = row_of(drawn.q, spec.input, token, head, dim.qk);
       rotate(attention.rope, drawn.rope, position, row);

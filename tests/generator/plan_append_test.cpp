@@ -100,9 +100,10 @@ TEST_CASE("the grid has the blocks that the kernel hands out, and never none") {
   for (int tokens : {1, 3, 64, 4097}) {
     LaunchShape shape;
     shape.tokens = tokens;
-    CHECK(grid_append(plan, shape).x == blocks_of(plan, tokens, 8, 32) +
-                                            blocks_of(plan, tokens, 8, 16) +
-                                            blocks_of(plan, tokens, 32, 32));
+    const unsigned of_cache = blocks_of(plan, tokens, 8, 32) + blocks_of(plan, tokens, 8, 16);
+    CHECK(grid_append(plan, shape).x == of_cache);
+    shape.rotates_queries = true;
+    CHECK(grid_append(plan, shape).x == of_cache + blocks_of(plan, tokens, 32, 32));
   }
   CHECK(grid_append(plan, LaunchShape{}).x == 1);
 }
@@ -111,6 +112,7 @@ TEST_CASE("without RoPE no block is launched for Q") {
   const Plan plan = on(llama(), "sm_90a");
   LaunchShape shape;
   shape.tokens = 100;
+  shape.rotates_queries = true;
   CHECK(grid_append(plan, shape).x == 2 * blocks_of(plan, 100, 8, 16));
 }
 

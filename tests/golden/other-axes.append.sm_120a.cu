@@ -69,11 +69,12 @@ struct Batch {
 };
 
 // K and V of the new tokens go to the cache. With RoPE, K is rotated on its way and Q is rotated
-// from q to q_rotated, which may be the same memory.
+// from q to q_rotated, which may be the same memory; both are 0 where nobody asks for the tokens'
+// queries, as with a context that is appended.
 struct AppendArguments {
   KvCache cache;
   Batch batch;
-  DeviceAddress q;          // [tokens, query_heads, qk_dim]; with RoPE only
+  DeviceAddress q;          // [tokens, query_heads, qk_dim]; with RoPE only, or 0
   DeviceAddress q_rotated;  // as q, with q_stride too
   DeviceAddress k;          // [tokens, kv_heads, qk_dim]
   DeviceAddress v;          // [tokens, kv_heads, v_dim]

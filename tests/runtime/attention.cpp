@@ -284,6 +284,22 @@ TEST_CASE_FIXTURE(Fixture, "what only some specs need is required of these alone
   CHECK(decode("kernels: [decode]\nkv_cache: {format: bf16, layout: contiguous}\n"
                "compute: {matmul: bf16}")
             .starts_with("cache.capacity is 0"));
+
+  Spec rope = spec_of("kernels: [append]");
+  rope.attention.rope = {RopePairing::half, 128, 500000};
+  const auto append = [&](DeviceAddress q, DeviceAddress rotated) {
+    const Attention attention(rope, device);
+    AppendArguments arguments = some_append();
+    arguments.rope = kSomewhere;
+    arguments.q = q, arguments.q_rotated = rotated, arguments.q_stride = 32 * 128;
+    return message_of<UsageError>([&] { attention.append(arguments, kStream); });
+  };
+  CHECK(append(kSomewhere, 0).starts_with("q_rotated is 0"));
+  CHECK(append(0, kSomewhere).starts_with("q is 0"));
+  CHECK(append(0, 0).empty());
+  const unsigned without_queries = fakes.gpu->launches.back().grid_x;
+  CHECK(append(kSomewhere, kSomewhere).empty());
+  CHECK(fakes.gpu->launches.back().grid_x > without_queries);
 }
 
 TEST_CASE_FIXTURE(Fixture, "a launch that fails says which kernel and grid") {
