@@ -5,6 +5,7 @@
 #include <limits>
 #include <numeric>
 
+#include "tools/reference/formats.hpp"
 #include "tools/reference/parallel.hpp"
 
 namespace octavo::reference {
@@ -206,6 +207,24 @@ RowReader rotated(const Rope& rope, std::span<const double> table, RowReader row
       const double rotated_a = a * cosine - b * sine;
       b = a * sine + b * cosine;
       a = rotated_a;
+    }
+  };
+}
+
+RowReader multiplied(Matmul matmul, RowReader queries) {
+  return [matmul, queries = std::move(queries)](int sequence, int token, int head,
+                                                std::span<double> row) {
+    queries(sequence, token, head, row);
+    float scale = 1, reciprocal = 1;
+    if (matmul == Matmul::fp8) {
+      float most = 0;
+      for (const double value : row) most = std::max(most, static_cast<float>(std::abs(value)));
+      scale = most * (1 / 448.0f);
+      reciprocal = 1 / std::max(scale, 0x1p-126f);
+    }
+    const DataType type = multiplied_type(matmul);
+    for (double& value : row) {
+      value = decode(type, encode(type, static_cast<float>(value) * reciprocal)) * scale;
     }
   };
 }

@@ -39,4 +39,8 @@ std::vector<double> rope_table(const Rope& rope, int positions);
 RowReader rotated(const Rope& rope, std::span<const double> table, RowReader rows,
                   std::vector<int> first_position = {});
 
+// The reader's queries as the tensor cores get them (templates/mma/): rounded to what they multiply
+// and, where that is fp8, scaled so that the row's largest value is 448.
+RowReader multiplied(Matmul matmul, RowReader queries);
+
 }  // namespace octavo::reference

@@ -87,15 +87,11 @@ double output_bound(const Spec& spec) {
   return fp16 ? 5e-4 : 2e-3;
 }
 
-// Q is rounded to what the tensor cores multiply, if that is coarser. Such an error moves all
-// logits alike where K has an outlier channel, cancels in the weights and stays in the LSE. It is
-// at most u of 3 (three deviations), an outlier 24, and normalised logits divide by 8 or so (the
-// root of head dim 64): 9 u. P's rounding, at most u of the sum of the weights, is less.
+// What the softmax divides by is a sum of weights, each rounded to what the tensor cores multiply:
+// off by u of itself at most, and its logarithm by -ln(1 - u), no more than 1.04 u for e4m3's u.
+// The logits are sums of exact products; a hundredth of that is left for how they are summed.
 double lse_bound(const Spec& spec) {
-  const Matmul matmul = spec.compute.matmul;
-  return 9 * rounding_error(matmul == Matmul::fp8    ? DataType::e4m3
-                            : matmul == Matmul::fp16 ? DataType::fp16
-                                                     : DataType::bf16);
+  return 1.05 * rounding_error(multiplied_type(spec.compute.matmul));
 }
 
 // Each element is rounded once, by at most rounding_error(format) of itself. What is added for the

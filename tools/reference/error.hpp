@@ -21,7 +21,7 @@ Difference compare(const RowReader& got, const RowReader& want, const std::vecto
 // The most that decode's relative_l2 may be against float64 attention over the dequantised cache.
 double output_bound(const Spec& spec);
 
-// The most that an LSE may be off by, against the same.
+// The most that an LSE may be off by, against the same with the queries that are multiplied().
 double lse_bound(const Spec& spec);
 
 // The most that the dequantised cache's relative_l2 may be against what was appended.

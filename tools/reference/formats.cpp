@@ -108,6 +108,18 @@ double largest(DataType type) {
   return with_format(type, []<Format format>() { return decode_as<format>(format.max_finite); });
 }
 
+DataType multiplied_type(Matmul matmul) {
+  switch (matmul) {
+    case Matmul::fp8:
+      return DataType::e4m3;
+    case Matmul::fp16:
+      return DataType::fp16;
+    case Matmul::bf16:
+      break;
+  }
+  return DataType::bf16;
+}
+
 double rounding_error(DataType type) {
   return with_format(type, []<Format format>() { return power_of_two(-format.mantissa_bits - 1); });
 }

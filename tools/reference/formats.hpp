@@ -23,6 +23,9 @@ double largest(DataType type);
 // Half a unit in the last place of a normal value, relative to it, at most: 2^-8 for bf16.
 double rounding_error(DataType type);
 
+// What the tensor cores multiply. An e5m2 cache is multiplied by e4m3 queries and weights.
+DataType multiplied_type(Matmul matmul);
+
 // Element `index` of an array of codes, written and read; and `out.size()` of them from `index` on.
 void store(DataType type, std::byte* data, std::size_t index, double value);
 double load(DataType type, const std::byte* data, std::size_t index);
