@@ -33,7 +33,7 @@ inline __device__ void load_words(unsigned (&words)[kWords], const char* shared)
 inline __device__ void multiply_keys(Scores& scores, const Query& query, const char* keys) {
   const int g = lane_id() / 4;
   const int t = lane_id() % 4;
-#pragma unroll
+#pragma unroll Query::kChunksAtOnce
   for (int chunk = 0; chunk * 4 < kKeyUnits; ++chunk) {
     unsigned words[kTokenTiles][4] = {};
 #pragma unroll

@@ -7,6 +7,8 @@ namespace octavo {
 // The queries as operands, held in registers.
 class Query {
  public:
+  static constexpr int kChunksAtOnce = (kKeyUnits + 3) / 4;  // of K's rows: all
+
   __device__ Query(const DecodeArguments& arguments, const Rows& rows, uint4*) {
 #pragma unroll
     for (int tile = 0; tile < kRowTiles; ++tile) {

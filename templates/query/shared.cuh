@@ -8,6 +8,8 @@ namespace octavo {
 // warps convert a part each.
 class Query {
  public:
+  static constexpr int kChunksAtOnce = 1;  // of K's rows: there are few registers to spare
+
   __device__ Query(const DecodeArguments& arguments, const Rows& rows, uint4* operands)
       : operands_(operands + lane_id()) {
 #pragma unroll

@@ -24,6 +24,7 @@ void check_case(const Spec& spec, const Shape& shape, std::uint64_t seed) {
   for (const int length : shape.lengths) query_tokens.push_back(std::min(length, shape.queries));
   const reference::Inputs inputs = reference::draw_inputs(spec, shape.lengths, query_tokens, seed);
   Trial trial(spec, device(), inputs, shape.splits);
+  for (const KernelReport& kernel : trial.report()) CHECK(kernel.resources.spill_bytes == 0);
   trial.append();
   trial.decode();
   const Verdict verdict = trial.check();

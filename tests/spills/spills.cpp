@@ -1,5 +1,6 @@
-// What ptxas makes of the shipped specs' kernels, on every architecture: none keeps registers in
-// memory, and none leaves it to ptxas what is rounded.
+// What ptxas makes of the shipped specs' kernels and of those that need most registers, on every
+// architecture: none keeps registers in memory, and none leaves it to ptxas what is rounded.
+// tests/differential/ looks at the registers of its specs.
 #include <doctest/doctest.h>
 
 #include <algorithm>
@@ -62,6 +63,25 @@ std::vector<std::string> fusible_sums(const std::string& ptx) {
   return found;
 }
 
+void check_plans(const std::vector<Plan>& all) {
+  std::vector<Resources> resources(all.size());
+  std::vector<std::vector<std::string>> fusible(all.size());
+  reference::parallel_for(all.size(), [&](std::size_t i) {
+    const Binary binary = compile_cached(emit(all[i]), all[i].arch.name).binary;
+    resources[i] = binary.resources;
+    fusible[i] = fusible_sums(binary.ptx);
+  });
+  for (std::size_t i = 0; i < all.size(); ++i) {
+    CAPTURE(canonical_yaml(all[i].spec));
+    CAPTURE(std::string(all[i].arch.name));
+    CAPTURE(std::string(name_of(all[i].kernel)));
+    CHECK(resources[i].registers > 0);
+    CHECK(resources[i].spill_bytes == 0);
+    CHECK(resources[i].stack_bytes == 0);
+    for (const std::string& sum : fusible[i]) FAIL_CHECK(sum);
+  }
+}
+
 }  // namespace
 
 TEST_CASE("sums that may be fused are found") {
@@ -76,21 +96,24 @@ TEST_CASE("sums that may be fused are found") {
 TEST_CASE("no kernel of a shipped spec spills, nor leaves roundings open") {
   const std::vector<Plan> all = all_plans();
   REQUIRE(all.size() >= 10 * 5 * 2);
+  check_plans(all);
+}
 
-  std::vector<Resources> resources(all.size());
-  std::vector<std::vector<std::string>> fusible(all.size());
-  reference::parallel_for(all.size(), [&](std::size_t i) {
-    const Binary binary = compile_cached(emit(all[i]), all[i].arch.name).binary;
-    resources[i] = binary.resources;
-    fusible[i] = fusible_sums(binary.ptx);
-  });
-  for (std::size_t i = 0; i < all.size(); ++i) {
-    CAPTURE(all[i].spec.name);
-    CAPTURE(std::string(all[i].arch.name));
-    CAPTURE(std::string(name_of(all[i].kernel)));
-    CHECK(resources[i].registers > 0);
-    CHECK(resources[i].spill_bytes == 0);
-    CHECK(resources[i].stack_bytes == 0);
-    for (const std::string& sum : fusible[i]) FAIL_CHECK(sum);
+TEST_CASE("nor does a decode with the longest rows, the longest products and all that joins them") {
+  constexpr const char* kYaml =
+      "octavo: 1\n"
+      "attention: {query_heads: 1, kv_heads: 1, head_dim: [240, 256], mask: {sliding_window: "
+      "128},\n"
+      "            softcap: 50, sinks: true}\n"
+      "kv_cache: {page_size: 24, scale: [head, token_head]}\n"
+      "compute: {matmul: fp8}\n"
+      "kernels: [decode]\n";
+  std::vector<Plan> all;
+  for (const Spec& spec : parse_specs(kYaml, "case")) {
+    for (const Architecture& arch : architectures()) {
+      if (arch.fp8_mma) all.push_back(plan(spec, KernelKind::decode, arch));
+    }
   }
+  REQUIRE(all.size() == 4 * 4);
+  check_plans(all);
 }
