@@ -71,24 +71,31 @@ inline __device__ void store_part(const DecodeArguments& arguments, long long in
       result.values[0], result.values[1], result.values[2], result.values[3]};
 }
 
-// Merges a quad's parts, in their order whoever does it, so that the bits depend on nothing else.
-// Parts are read kBatch at a time: the latency of memory is what a merge waits for.
+// The sum over the two lanes of a quad.
+inline __device__ float pair_sum(float value) {
+  return value + __shfl_xor_sync(0xffffffff, value, 16);
+}
+
+// Merges a quad's parts. Two lanes, 16 apart, take every other part each, kBatch at a time: the
+// latency of memory is what a merge waits for. The order is the same whoever does it, so that the
+// bits depend on nothing else.
 inline __device__ Quad merge_quad(const float4* outputs, const float* lse, const Parts& parts) {
-  constexpr int kBatch = 8;
+  constexpr int kBatch = 4;
   float maximum = minus_infinity();
   float total = 0;
   Quad result = {};
 #pragma unroll 1
-  for (int first = 0; first < parts.count; first += kBatch) {
+  for (int first = lane_id() / 16; first < parts.count; first += 2 * kBatch) {
     float part_lse[kBatch];
     float4 part[kBatch];
     float largest = maximum;
 #pragma unroll
     for (int j = 0; j < kBatch; ++j) {  // past the end, the last one again, without weight
-      const long long row = static_cast<long long>(min(first + j, parts.count - 1)) * parts.rows;
+      const long long row =
+          static_cast<long long>(min(first + 2 * j, parts.count - 1)) * parts.rows;
       part[j] = outputs[row * kQuads];
       part_lse[j] = lse[row];
-      if (first + j >= parts.count) part_lse[j] = minus_infinity();
+      if (first + 2 * j >= parts.count) part_lse[j] = minus_infinity();
       largest = fmaxf(largest, part_lse[j]);
     }
     const float correction = ex2_approx_ftz(maximum - finite(largest));
@@ -103,6 +110,11 @@ inline __device__ Quad merge_quad(const float4* outputs, const float* lse, const
       result.values[2] += weight * part[j].z, result.values[3] += weight * part[j].w;
     }
   }
+  const float largest = fmaxf(maximum, __shfl_xor_sync(0xffffffff, maximum, 16));
+  const float correction = ex2_approx_ftz(maximum - finite(largest));
+  maximum = largest;
+  total = pair_sum(total * correction);
+  for (float& value : result.values) value = pair_sum(value * correction);
   const float reciprocal = total > 0 ? rcp_approx_ftz(total) : 0;
   for (float& value : result.values) value *= reciprocal;
   result.lse = maximum + lg2_approx_ftz(total);
@@ -113,15 +125,18 @@ inline __device__ Quad merge_quad(const float4* outputs, const float* lse, const
 // or, where there are splits, into the block's split.
 inline __device__ void merge_parts(const DecodeArguments& arguments, const Rows& rows,
                                    const Parts& parts) {
+  const int quads = rows.count * kQuads;
 #pragma unroll 1
-  for (int i = threadIdx.x; i < rows.count * kQuads; i += kThreads) {
-    const int row = i / kQuads;
-    const int quad = i % kQuads;
+  for (int first = warp_id() * 16; first < quads; first += kThreads / 2) {
+    const int place = first + lane_id() % 16;
+    const int row = min(place, quads - 1) / kQuads;
+    const int quad = min(place, quads - 1) % kQuads;
     const long long index = index_of(rows, row);
     const long long from = parts.of_splits ? index : row;
     const int from_quad = parts.of_splits ? quad : swizzled_quad(row, quad);
     const Quad result =
         merge_quad(parts.outputs + from * kQuads + from_quad, parts.lse + from, parts);
+    if (lane_id() >= 16 || place >= quads) continue;
     if (parts.of_splits || arguments.splits == 1) {
       finish(arguments, index, rows.head(row), quad, result);
     } else {

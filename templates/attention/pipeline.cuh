@@ -29,6 +29,11 @@ class Pipeline {
       : cache_(cache), rows_(rows), end_(share.end), stages_(stages) {
     copied_ = share.first + warp_id() * kTileTokens;
     look_up();
+  }
+
+  // Starts the first tiles' copies. What the block reads besides them is to be read before: it
+  // would wait behind all that the device's blocks copy.
+  __device__ void fill() {
 #pragma unroll 1
     for (int stage = 0; stage < kStages - 1; ++stage) copy(stage);
   }
@@ -55,6 +60,7 @@ class Pipeline {
   // that nothing read from the tile is a NaN that no one wrote.
   __device__ void copy(int stage) {
     if (copied_ < end_) {
+      tile_rows_.wait();
       const unsigned tile = stages_ + stage * kStageBytes;
       copy_rows<kKeyUnits>(tile, cache_.k);
       copy_rows<kValueUnits>(tile + kValuesOffset, cache_.v);

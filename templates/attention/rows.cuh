@@ -6,6 +6,9 @@ namespace octavo {
 
 constexpr int kRows = 16 * kRowTiles;  // of a block
 
+inline __device__ int lane_id() { return threadIdx.x % 32; }
+inline __device__ int warp_id() { return threadIdx.x / 32; }
+
 inline __device__ float minus_infinity() { return __uint_as_float(0xff800000); }
 
 // Where nothing has been seen yet, exponents are taken from 0 instead of minus infinity.

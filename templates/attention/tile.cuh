@@ -46,7 +46,4 @@ inline __device__ int unit_index(int row, int unit, int constant) {
 template <int kUnits>
 constexpr int kEightRowsBytes = 8 * kUnits * 16;
 
-inline __device__ int lane_id() { return threadIdx.x % 32; }
-inline __device__ int warp_id() { return threadIdx.x / 32; }
-
 }  // namespace octavo

@@ -22,6 +22,7 @@ extern "C" __global__ void __launch_bounds__(kThreads, 1)
                     static_cast<unsigned>(__cvta_generic_to_shared(stages)));
   const Query query(arguments, rows, reinterpret_cast<uint4*>(memory + kQueryOffset));
   Softmax softmax(arguments, rows, query);
+  pipeline.fill();
   Outputs outputs = {};
   while (pipeline.advance()) {
     const char* const tile = stages + pipeline.offset();

@@ -4,17 +4,34 @@
 
 namespace octavo {
 
-// Where in the cache a tile's rows are: one after another, as no tile crosses a page.
+// Where in the cache a tile's rows are: one after another, as no tile crosses a page. A layer's
+// rows number fewer than 2^31.
 struct TileRows {
-  long long first = 0;
+  int first = 0;
   int count = 0;
 
-  // Finds the tile at `token`, of which the rows before `end` are wanted.
+  // Starts to find the tile at `token`, of which the rows before `end` are wanted. Each lane finds
+  // one of the warp's tiles from this one on, so that only every 32nd call reads memory.
   __device__ void look_up(const KvCache& cache, const Rows& rows, int token, int end) {
     count = end - token;
-    if (count > 0) first = KvLayout::row(cache, rows.sequence, rows.kv_head, token);
+    next_ = (next_ + 1) % 32;
+    if (next_ > 0) return;
+    const int of_lane = token + lane_id() * kWarps * kTileTokens;
+    found_ = -1;
+    if (of_lane < end) {
+      found_ = static_cast<int>(KvLayout::row(cache, rows.sequence, rows.kv_head, of_lane));
+    }
+  }
+
+  // Waits for what look_up started.
+  __device__ void wait() {
+    first = __shfl_sync(0xffffffff, found_, next_);
     if (first < 0) first = count = 0;  // no such page
   }
+
+ private:
+  int found_ = -1;  // the first row of the lane's tile
+  int next_ = 31;   // the lane whose tile is next
 };
 
 // A tile's rows of kUnits units each, counted through; the lane's are lane, lane + 32, ...
@@ -22,7 +39,7 @@ template <int kUnits, int kUnitBytes = 16>
 class TileUnits {
  public:
   __device__ TileUnits(const TileRows& rows, DeviceAddress cache)
-      : lane_(cache + (rows.first * kUnits + lane_id()) * kUnitBytes),
+      : lane_(cache + (static_cast<long long>(rows.first) * kUnits + lane_id()) * kUnitBytes),
         wanted_(rows.count * kUnits - lane_id()) {}
 
   // Unit i + lane; where it is not wanted, nothing is to be read from its address.

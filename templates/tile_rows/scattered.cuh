@@ -9,7 +9,7 @@ namespace octavo {
 struct TileRows {
   int row = -1;  // negative: not wanted
 
-  // Finds the tile at `token`, of which the rows before `end` are wanted.
+  // Starts to find the tile at `token`, of which the rows before `end` are wanted.
   __device__ void look_up(const KvCache& cache, const Rows& rows, int token, int end) {
     static_assert(kTileTokens <= 32, "a lane for each token");
     row = -1;
@@ -18,6 +18,9 @@ struct TileRows {
       row = static_cast<int>(KvLayout::row(cache, rows.sequence, rows.kv_head, token));
     }
   }
+
+  // Waits for what look_up started: reading `row` does.
+  __device__ void wait() {}
 };
 
 // A tile's rows of kUnits units each, counted through; the lane's are lane, lane + 32, ...

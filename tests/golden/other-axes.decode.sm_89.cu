@@ -460,6 +460,9 @@ struct Softcap {
 
 constexpr int kRows = 16 * kRowTiles;  // of a block
 
+inline __device__ int lane_id() { return threadIdx.x % 32; }
+inline __device__ int warp_id() { return threadIdx.x / 32; }
+
 inline __device__ float minus_infinity() { return __uint_as_float(0xff800000); }
 
 // Where nothing has been seen yet, exponents are taken from 0 instead of minus infinity.
@@ -547,22 +550,36 @@ inline __device__ int unit_index(int row, int unit, int constant) {
 template <int kUnits>
 constexpr int kEightRowsBytes = 8 * kUnits * 16;
 
-inline __device__ int lane_id() { return threadIdx.x % 32; }
-inline __device__ int warp_id() { return threadIdx.x / 32; }
-
 // ---- templates/tile_rows/adjacent.cuh -----------------------------------------------------------
 
-// Where in the cache a tile's rows are: one after another, as no tile crosses a page.
+// Where in the cache a tile's rows are: one after another, as no tile crosses a page. A layer's
+// rows number fewer than 2^31.
 struct TileRows {
-  long long first = 0;
+  int first = 0;
   int count = 0;
 
-  // Finds the tile at `token`, of which the rows before `end` are wanted.
+  // Starts to find the tile at `token`, of which the rows before `end` are wanted. Each lane finds
+  // one of the warp's tiles from this one on, so that only every 32nd call reads memory.
   __device__ void look_up(const KvCache& cache, const Rows& rows, int token, int end) {
     count = end - token;
-    if (count > 0) first = KvLayout::row(cache, rows.sequence, rows.kv_head, token);
+    next_ = (next_ + 1) % 32;
+    if (next_ > 0) return;
+    const int of_lane = token + lane_id() * kWarps * kTileTokens;
+    found_ = -1;
+    if (of_lane < end) {
+      found_ = static_cast<int>(KvLayout::row(cache, rows.sequence, rows.kv_head, of_lane));
+    }
+  }
+
+  // Waits for what look_up started.
+  __device__ void wait() {
+    first = __shfl_sync(0xffffffff, found_, next_);
     if (first < 0) first = count = 0;  // no such page
   }
+
+ private:
+  int found_ = -1;  // the first row of the lane's tile
+  int next_ = 31;   // the lane whose tile is next
 };
 
 // A tile's rows of kUnits units each, counted through; the lane's are lane, lane + 32, ...
@@ -570,7 +587,7 @@ template <int kUnits, int kUnitBytes = 16>
 class TileUnits {
  public:
   __device__ TileUnits(const TileRows& rows, DeviceAddress cache)
-      : lane_(cache + (rows.first * kUnits + lane_id()) * kUnitBytes),
+      : lane_(cache + (static_cast<long long>(rows.first) * kUnits + lane_id()) * kUnitBytes),
         wanted_(rows.count * kUnits - lane_id()) {}
 
   // Unit i + lane; where it is not wanted, nothing is to be read from its address.
@@ -695,6 +712,8 @@ struct QueryRows {
 // The queries as operands, held in registers.
 class Query {
  public:
+  static constexpr int kChunksAtOnce = (kKeyUnits + 3) / 4;  // of K's rows: all
+
   __device__ Query(const DecodeArguments& arguments, const Rows& rows, uint4*) {
 #pragma unroll
     for (int tile = 0; tile < kRowTiles; ++tile) {
@@ -847,6 +866,11 @@ class Pipeline {
       : cache_(cache), rows_(rows), end_(share.end), stages_(stages) {
     copied_ = share.first + warp_id() * kTileTokens;
     look_up();
+  }
+
+  // Starts the first tiles' copies. What the block reads besides them is to be read before: it
+  // would wait behind all that the device's blocks copy.
+  __device__ void fill() {
 #pragma unroll 1
     for (int stage = 0; stage < kStages - 1; ++stage) copy(stage);
   }
@@ -873,6 +897,7 @@ class Pipeline {
   // that nothing read from the tile is a NaN that no one wrote.
   __device__ void copy(int stage) {
     if (copied_ < end_) {
+      tile_rows_.wait();
       const unsigned tile = stages_ + stage * kStageBytes;
       copy_rows<kKeyUnits>(tile, cache_.k);
       copy_rows<kValueUnits>(tile + kValuesOffset, cache_.v);
@@ -1000,24 +1025,31 @@ inline __device__ void store_part(const DecodeArguments& arguments, long long in
       result.values[0], result.values[1], result.values[2], result.values[3]};
 }
 
-// Merges a quad's parts, in their order whoever does it, so that the bits depend on nothing else.
-// Parts are read kBatch at a time: the latency of memory is what a merge waits for.
+// The sum over the two lanes of a quad.
+inline __device__ float pair_sum(float value) {
+  return value + __shfl_xor_sync(0xffffffff, value, 16);
+}
+
+// Merges a quad's parts. Two lanes, 16 apart, take every other part each, kBatch at a time: the
+// latency of memory is what a merge waits for. The order is the same whoever does it, so that the
+// bits depend on nothing else.
 inline __device__ Quad merge_quad(const float4* outputs, const float* lse, const Parts& parts) {
-  constexpr int kBatch = 8;
+  constexpr int kBatch = 4;
   float maximum = minus_infinity();
   float total = 0;
   Quad result = {};
 #pragma unroll 1
-  for (int first = 0; first < parts.count; first += kBatch) {
+  for (int first = lane_id() / 16; first < parts.count; first += 2 * kBatch) {
     float part_lse[kBatch];
     float4 part[kBatch];
     float largest = maximum;
 #pragma unroll
     for (int j = 0; j < kBatch; ++j) {  // past the end, the last one again, without weight
-      const long long row = static_cast<long long>(min(first + j, parts.count - 1)) * parts.rows;
+      const long long row =
+          static_cast<long long>(min(first + 2 * j, parts.count - 1)) * parts.rows;
       part[j] = outputs[row * kQuads];
       part_lse[j] = lse[row];
-      if (first + j >= parts.count) part_lse[j] = minus_infinity();
+      if (first + 2 * j >= parts.count) part_lse[j] = minus_infinity();
       largest = fmaxf(largest, part_lse[j]);
     }
     const float correction = ex2_approx_ftz(maximum - finite(largest));
@@ -1032,6 +1064,11 @@ inline __device__ Quad merge_quad(const float4* outputs, const float* lse, const
       result.values[2] += weight * part[j].z, result.values[3] += weight * part[j].w;
     }
   }
+  const float largest = fmaxf(maximum, __shfl_xor_sync(0xffffffff, maximum, 16));
+  const float correction = ex2_approx_ftz(maximum - finite(largest));
+  maximum = largest;
+  total = pair_sum(total * correction);
+  for (float& value : result.values) value = pair_sum(value * correction);
   const float reciprocal = total > 0 ? rcp_approx_ftz(total) : 0;
   for (float& value : result.values) value *= reciprocal;
   result.lse = maximum + lg2_approx_ftz(total);
@@ -1042,15 +1079,18 @@ inline __device__ Quad merge_quad(const float4* outputs, const float* lse, const
 // or, where there are splits, into the block's split.
 inline __device__ void merge_parts(const DecodeArguments& arguments, const Rows& rows,
                                    const Parts& parts) {
+  const int quads = rows.count * kQuads;
 #pragma unroll 1
-  for (int i = threadIdx.x; i < rows.count * kQuads; i += kThreads) {
-    const int row = i / kQuads;
-    const int quad = i % kQuads;
+  for (int first = warp_id() * 16; first < quads; first += kThreads / 2) {
+    const int place = first + lane_id() % 16;
+    const int row = min(place, quads - 1) / kQuads;
+    const int quad = min(place, quads - 1) % kQuads;
     const long long index = index_of(rows, row);
     const long long from = parts.of_splits ? index : row;
     const int from_quad = parts.of_splits ? quad : swizzled_quad(row, quad);
     const Quad result =
         merge_quad(parts.outputs + from * kQuads + from_quad, parts.lse + from, parts);
+    if (lane_id() >= 16 || place >= quads) continue;
     if (parts.of_splits || arguments.splits == 1) {
       finish(arguments, index, rows.head(row), quad, result);
     } else {
@@ -1090,7 +1130,7 @@ inline __device__ void load_words(unsigned (&words)[kWords], const char* shared)
 inline __device__ void multiply_keys(Scores& scores, const Query& query, const char* keys) {
   const int g = lane_id() / 4;
   const int t = lane_id() % 4;
-#pragma unroll
+#pragma unroll Query::kChunksAtOnce
   for (int chunk = 0; chunk * 4 < kKeyUnits; ++chunk) {
     unsigned words[kTokenTiles][4] = {};
 #pragma unroll
@@ -1423,6 +1463,7 @@ extern "C" __global__ void __launch_bounds__(kThreads, 1)
                     static_cast<unsigned>(__cvta_generic_to_shared(stages)));
   const Query query(arguments, rows, reinterpret_cast<uint4*>(memory + kQueryOffset));
   Softmax softmax(arguments, rows, query);
+  pipeline.fill();
   Outputs outputs = {};
   while (pipeline.advance()) {
     const char* const tile = stages + pipeline.offset();
