@@ -98,10 +98,10 @@ bool query_in_registers(const Spec& spec, const Tunables& tunables) {
   return (outputs + query_registers(spec)) * tunables.row_tiles + rest <= of_lane;
 }
 
-// Bytes of a V row that a warp loads at a time: 16 a lane, but 8 where O leaves no registers for
+// Bytes of a V row that a warp loads at a time: 16 a lane, but 4 where O leaves no registers for
 // the eight rows of an fp8 product.
 int value_part(const Spec& spec) {
-  return spec.compute.matmul == Matmul::fp8 && spec.attention.head_dim.v > 192 ? 64 : 128;
+  return spec.compute.matmul == Matmul::fp8 && spec.attention.head_dim.v > 192 ? 32 : 128;
 }
 
 // Tiles start at multiples of their length, so none crosses a page of whole tiles.
@@ -257,16 +257,20 @@ int default_row_tiles(const Spec& spec) {
 
 std::span<const PolicyFile> decode_policy_files() { return kPolicyFiles; }
 
-// Bytes in flight hide memory's latency: 32 KiB a multiprocessor at the least, so a warp's tile is
-// about 4 KiB and its pipeline four deep, and what does not fit shrinks: stages first. With several
-// row tiles the code of a longer tile would take NVRTC too long.
+// Bytes in flight hide memory's latency, and more of them than that let some multiprocessors run
+// ahead of others: 64 KiB a multiprocessor did best on an H100, in pieces as long as they get, so a
+// warp has a tile of about 8 KiB on its way while it works on another. What does not fit shrinks:
+// stages first. With several row tiles the code of a longer tile would take NVRTC too long.
 Tunables default_tunables(const Spec& spec, const Architecture& arch) {
+  constexpr int kBytesInFlight = 8192;  // of a warp
   Tunables tunables;
   tunables.row_tiles = default_row_tiles(spec);
-  const bool long_tile = token_bytes(spec) < 256 && tunables.row_tiles == 1;
+  const bool long_tile = token_bytes(spec) <= 256 && tunables.row_tiles == 1;
   tunables.tile_tokens = long_tile ? 32 : step_tokens(spec);
   tunables.warps = 8;
-  tunables.stages = 4;
+  const int tile_bytes = tunables.tile_tokens * token_bytes(spec);
+  const int stages = 1 + (kBytesInFlight + tile_bytes - 1) / tile_bytes;
+  tunables.stages = stages;
   const auto fits = [&] {
     return layout_of(spec, tunables).shared_bytes() <= arch.shared_bytes_per_block;
   };
@@ -275,7 +279,7 @@ Tunables default_tunables(const Spec& spec, const Architecture& arch) {
       --tunables.stages;
     } else {
       tunables.warps /= 2;
-      tunables.stages = 4;
+      tunables.stages = stages;
     }
   }
   return tunables;

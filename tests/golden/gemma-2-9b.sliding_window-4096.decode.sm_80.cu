@@ -770,8 +770,7 @@ struct QueryRows {
 // warps convert a part each.
 class Query {
  public:
-  // Of K's rows: few, as there are few registers.
-  static constexpr int kChunksAtOnce = 2;
+  static constexpr int kChunksAtOnce = 1;  // of K's rows: there are few registers to spare
 
   __device__ Query(const DecodeArguments& arguments, const Rows& rows, uint4* operands)
       : operands_(operands + lane_id()) {

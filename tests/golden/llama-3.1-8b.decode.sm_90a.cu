@@ -24,7 +24,7 @@
 //   kernels: [append, decode]
 //
 // Plan
-//   warps: 8, stages: 4, tile_tokens: 16, row_tiles: 1, merge: fused
+//   warps: 8, stages: 2, tile_tokens: 32, row_tiles: 1, merge: fused
 //   256 threads, 135168 bytes of dynamic shared memory
 
 // ---- templates/arguments.cuh --------------------------------------------------------------------
@@ -117,9 +117,9 @@ constexpr int kRowTiles = 1;
 constexpr int kThreads = 256;
 constexpr float kLogitScale = 0.127517431f;
 constexpr int kWarps = 8;
-constexpr int kStages = 4;
-constexpr int kTileTokens = 16;
-constexpr int kStageBytes = 4224;
+constexpr int kStages = 2;
+constexpr int kTileTokens = 32;
+constexpr int kStageBytes = 8448;
 constexpr int kValuePart = 128;
 constexpr int kQueryOffset = 135168;
 

@@ -24,7 +24,7 @@
 //   kernels: [append, decode]
 //
 // Plan
-//   warps: 8, stages: 4, tile_tokens: 16, row_tiles: 1
+//   warps: 8, stages: 2, tile_tokens: 32, row_tiles: 1
 //   128 threads, 0 bytes of dynamic shared memory
 
 // ---- templates/arguments.cuh --------------------------------------------------------------------
