@@ -85,6 +85,8 @@ const Row kRows[] = {
     // Batches of any lengths, more splits than there are tokens.
     {"attention: {query_heads: 4, kv_heads: 2, head_dim: 64}", {{1, 0, 2, 0, 3, 64, 65}, 1, 0}},
     {"attention: {query_heads: 4, kv_heads: 2, head_dim: 64}", {{0, 1000, 5}, 16, 16}},
+    // More tiles a warp than it looks up at a time.
+    {"attention: {query_heads: 1, kv_heads: 1, head_dim: 32}", {{8500}, 1, 1}},
 };
 
 const Row kFp8Rows[] = {
