@@ -356,3 +356,20 @@ TEST_CASE("wmma: every shape, layout and type") {
   }
   check_wmma<float>("m16n16k8", 16, 16, 8, "tf32", "f32.tf32.tf32.f32", 4, 4, false, to_tf32);
 }
+
+TEST_CASE("integer matrices that saturate") {
+  // All of A and B are 100, so that a product is 16 * 10^4; C is at either end or in the middle.
+  const auto found = run(R"(
+    mov.u32 %r10, 0x64646464; mov.u32 %r20, 0x7FFFFF00; mov.u32 %r21, 0x80000000; mov.u32 %r22, 5;
+    mov.u32 %r23, 0x7FFD8EFF;
+    mma.sync.aligned.m16n8k16.row.col.satfinite.s32.s8.s8.s32 {%r30, %r31, %r32, %r33}, {%r10, %r10},
+      {%r10}, {%r20, %r21, %r22, %r23};
+    st.global.v4.u32 [%rd1], {%r30, %r31, %r32, %r33};
+    wmma.mma.sync.aligned.row.col.m16n16k16.s32.s8.s8.s32.satfinite
+      {%r30, %r31, %r32, %r33, %r34, %r35, %r36, %r37}, {%r10, %r10}, {%r10, %r10},
+      {%r22, %r22, %r22, %r22, %r20, %r21, %r22, %r23};
+    st.global.v4.u32 [%rd1+16], {%r34, %r35, %r36, %r37};)",
+                         8);
+  const std::uint32_t expected[] = {0x7FFFFFFF, 0x80000000 + 160000, 160005, 0x7FFFFFFF};
+  for (std::size_t i = 0; i < found.size(); ++i) CHECK(found[i] == expected[i % 4]);
+}

@@ -1,5 +1,6 @@
 // What the lanes of a warp do together: shuffles, votes, matrices.
 #include <llvm/IR/Constants.h>
+#include <llvm/IR/Intrinsics.h>
 
 #include <algorithm>
 #include <array>
@@ -194,13 +195,16 @@ std::vector<Value*> undefined_product(Emitter& e, const std::vector<Operand>& op
 void lower_mma(Emitter& e, const Step&) {
   const tensor_core::Mma* mma = tensor_core::find_mma(shape_of(e));
   if (mma == nullptr) refuse(e.instruction(), "the emulated device has no such matrix instruction");
-  if (e.instruction().has("satfinite") && mma->shape.accumulator == Accumulator::s32) {
-    refuse(e.instruction(), "modifier .satfinite is not supported");
+  const bool saturates = e.instruction().has("satfinite");
+  if (saturates && mma->shape.accumulator != Accumulator::s32) {
+    reject(e.instruction(), ".satfinite is for integers");
   }
   const auto& operands = e.instruction().operands;
   Value* a = e.spill(fragment(e, operands[1], mma->a_registers));
   Value* b = e.spill(fragment(e, operands[2], mma->b_registers));
-  Value* c = e.spill(fragment(e, operands[3], mma->c_registers));
+  const std::vector<Value*> addends = fragment(e, operands[3], mma->c_registers);
+  // A product never leaves 32 bits; its sum with c may.
+  Value* c = e.spill(saturates ? std::vector<Value*>(addends.size(), e.splat(0, 32)) : addends);
   const Operand& d = operands[0];
   if (d.kind != Operand::Kind::vector || static_cast<int>(d.elements.size()) != mma->c_registers) {
     reject(e.instruction(),
@@ -210,7 +214,11 @@ void lower_mma(Emitter& e, const Step&) {
   const std::vector<Value*> undefined = undefined_product(e, operands);
   for (unsigned i = 0; i < d.elements.size(); ++i) {
     e.set_undefined(undefined[i]);
-    e.write(d.elements[i], e.fetch(c, 32, i));
+    Value* sum = e.fetch(c, 32, i);
+    if (saturates) {
+      sum = e.ir().CreateBinaryIntrinsic(llvm::Intrinsic::sadd_sat, sum, addends[i]);
+    }
+    e.write(d.elements[i], sum);
   }
 }
 

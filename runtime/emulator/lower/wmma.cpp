@@ -4,6 +4,7 @@
 #include "execute/wmma.hpp"
 
 #include <llvm/IR/Constants.h>
+#include <llvm/IR/Intrinsics.h>
 
 #include <cstdio>
 
@@ -177,9 +178,8 @@ void lower_wmma_mma(Emitter& e, const Step&) {
       tensor_core::find_mma({e.compute_capability(), 16, 8, shape.k, shape.transposed() ? b : a,
                              shape.transposed() ? a : b, kind});
   if (mma == nullptr) refuse(instruction, "the emulated device has no such matrix instruction");
-  if (instruction.has("satfinite") && kind == Accumulator::s32) {
-    refuse(instruction, "modifier .satfinite is not supported");
-  }
+  const bool saturates = instruction.has("satfinite");
+  if (saturates && kind != Accumulator::s32) reject(instruction, ".satfinite is for integers");
   const auto& operands = instruction.operands;
   const auto to = registers_of(e, operands[0], accumulator.all);
   const auto part = [&](const Operand& operand, const Fragment& fragment, unsigned i) {
@@ -193,15 +193,24 @@ void lower_wmma_mma(Emitter& e, const Step&) {
   const unsigned x = shape.transposed() ? 2 : 1, y = shape.transposed() ? 1 : 2;
   const Fragment& tall = shape.transposed() ? b_fragment : a_fragment;
   const Fragment& wide = shape.transposed() ? a_fragment : b_fragment;
+  const auto addends = registers_of(e, operands[3], accumulator.all);
+  // A product never leaves 32 bits; its sum with c may.
+  const std::vector<Value*> zeros(accumulator.registers, e.splat(0, 32));
   Value* results[2];
   for (unsigned i = 0; i < 2; ++i) {
-    results[i] = part(operands[3], accumulator, i);
+    results[i] = saturates ? e.spill(zeros) : part(operands[3], accumulator, i);
     e.call(llvm::StringRef(mma->symbol.data(), mma->symbol.size()),
            {results[i], part(operands[x], tall, i), part(operands[y], wide, i), results[i]});
   }
+  std::vector<Value*> sums;
   for (unsigned i = 0; i < accumulator.all; ++i) {
-    e.write(to[i], e.fetch(results[i / accumulator.registers], 32, i % accumulator.registers));
+    Value* sum = e.fetch(results[i / accumulator.registers], 32, i % accumulator.registers);
+    if (saturates) {
+      sum = e.ir().CreateBinaryIntrinsic(llvm::Intrinsic::sadd_sat, sum, e.source(addends[i], 32));
+    }
+    sums.push_back(sum);
   }
+  for (unsigned i = 0; i < accumulator.all; ++i) e.write(to[i], sums[i]);
 }
 
 }  // namespace octavo::emulator::lower
