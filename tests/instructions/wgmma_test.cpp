@@ -320,6 +320,92 @@ TEST_CASE("wgmma in flight: chains, groups, moves and loops") {
               17);
 }
 
+namespace {
+
+// A sound program of wgmmas, commits, waits, moves and additions in random order, on three sets of
+// four accumulators, and the value that each set ends with.
+struct RandomProgram {
+  static constexpr int kSets = 3, kSteps = 40;
+  static constexpr int kSettled = -1;
+  std::string text = kStart;
+  float values[kSets] = {};
+  int ages[kSets] = {kSettled, kSettled, kSettled};  // groups committed since the wgmma's issue
+  bool fenced = true;
+
+  explicit RandomProgram(unsigned seed) {
+    Random random(seed);
+    for (int i = 0; i < kSteps; ++i)
+      step(random, static_cast<int>(random() % kSets), static_cast<int>(random() % kSets));
+    commit();
+    wait(0);
+  }
+
+  static std::string set(int s) {
+    return fmt::format("{{%c{}, %c{}, %c{}, %c{}}}", 4 * s, 4 * s + 1, 4 * s + 2, 4 * s + 3);
+  }
+
+  void step(Random& random, int s, int other) {
+    switch (random() % 8) {
+      case 0:
+        return commit();
+      case 1:
+        return wait(static_cast<int>(random() % 3));
+      case 2:
+      case 3:
+        for (int r = 0; r < 4; ++r)
+          text += fmt::format("mov.b32 %c{}, %c{};\n", 4 * other + r, 4 * s + r);
+        values[other] = values[s];
+        ages[other] = ages[s];
+        return;
+      case 4:
+        if (ages[s] != kSettled) return;
+        for (int r = 0; r < 4; ++r)
+          text += fmt::format("add.f32 %c{0}, %c{0}, 0f3F800000;\n", 4 * s + r);
+        values[s] += 1;
+        fenced = false;
+        return;
+      default:
+        if (!fenced) text += kFence;
+        fenced = true;
+        const bool accumulates = random() % 4 != 0;
+        text += small_wgmma(set(s).c_str(), "0x1000080100", accumulates ? "%yes" : "%no");
+        values[s] = (accumulates ? values[s] : 0) + 16;
+        ages[s] = 0;
+    }
+  }
+
+  void commit() {
+    text += kCommit;
+    for (int& age : ages)
+      if (age != kSettled) ++age;
+  }
+
+  void wait(int pending) {
+    text += fmt::format("wgmma.wait_group.sync.aligned {};\n", pending);
+    for (int& age : ages)
+      if (age > pending) age = kSettled;
+  }
+};
+
+}  // namespace
+
+TEST_CASE("wgmma: random programs of accumulators in flight") {
+  for (unsigned seed = 0; seed < 30; ++seed) {
+    CAPTURE(seed);
+    const RandomProgram program(seed);
+    Machine machine(kernel(4 * RandomProgram::kSets, 8192, program.text));
+    const std::uint64_t ones = machine.upload(std::vector<std::uint16_t>(4096, 0x3C00));
+    const std::uint64_t zeros = machine.upload(std::vector<std::uint32_t>(128 * 12));
+    const std::uint64_t out = machine.upload(std::vector<std::uint32_t>(128 * 12, 0xDEADBEEF));
+    under_every_order([&](std::string_view) {
+      machine.launch({}, {128, 1, 1}, {ones, zeros, zeros, out}, 8192);
+      const auto words = machine.download<std::uint32_t>(out, 128 * 12);
+      for (std::size_t i = 0; i < words.size(); ++i)
+        REQUIRE(words[i] == f(program.values[i / 512]));
+    });
+  }
+}
+
 TEST_CASE("wgmma: registers that are touched too early") {
   const char* early = "before the wgmma.wait_group of its wgmma";
   const std::string issue = kStart + small_wgmma();
