@@ -3,6 +3,7 @@
 #include <doctest/doctest.h>
 
 #include <cmath>
+#include <cstdlib>
 #include <random>
 
 #include "harness.hpp"
@@ -372,4 +373,12 @@ TEST_CASE("integer matrices that saturate") {
                          8);
   const std::uint32_t expected[] = {0x7FFFFFFF, 0x80000000 + 160000, 160005, 0x7FFFFFFF};
   for (std::size_t i = 0; i < found.size(); ++i) CHECK(found[i] == expected[i % 4]);
+}
+
+TEST_CASE("the largest grid of blocks that end at once starts at once and stops when told to") {
+  setenv("OCTAVO_EMULATOR_TIMEOUT", "0.2", 1);
+  const Ending ending = load_and_launch(module_of(""), {0x7FFFFFFF, 1, 1}, {});
+  unsetenv("OCTAVO_EMULATOR_TIMEOUT");
+  CHECK(ending.code == CUDA_ERROR_LAUNCH_FAILED);
+  CHECK(ending.message.find("longer than OCTAVO_EMULATOR_TIMEOUT") != std::string::npos);
 }

@@ -1,5 +1,6 @@
 #include "execute/worker.hpp"
 
+#include <fmt/core.h>
 #include <immintrin.h>
 
 namespace octavo::emulator {
@@ -89,7 +90,13 @@ void Worker::watch(bool polling) {
 }
 
 void Worker::give_up(const char* why) {
-  if (resident_.empty()) return;
+  if (resident_.empty()) {
+    // Blocks that end within their turn: the rest of the grid is what is given up.
+    if (launch_.next_turn.load() >= launch_.clusters()) return;
+    launch_.record(current_, Fault(CUDA_ERROR_LAUNCH_FAILED,
+                                   fmt::format("kernel {}: {}", launch_.info->name, why)));
+    return;
+  }
   const Cluster& cluster = resident_[0]->cluster;
   launch_.record(cluster.turn, cluster_fault(cluster, why));
   resident_.clear();
