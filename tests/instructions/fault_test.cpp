@@ -118,6 +118,15 @@ TEST_CASE("a loop without an end is stopped") {
   CHECK(ending.message.find("OCTAVO_EMULATOR_TIMEOUT") != std::string::npos);
 }
 
+TEST_CASE("more parameters than a kernel can have") {
+  const Ending ending = load_and_launch(
+      ".version 8.4\n.target sm_90a\n.address_size 64\n.visible .entry k(.param .b8 "
+      "p[4294967295]) { ret; }",
+      {}, {32, 1, 1});
+  CHECK(ending.code == CUDA_ERROR_INVALID_PTX);
+  CHECK(ending.message.find("more than 32764 bytes of parameters") != std::string::npos);
+}
+
 TEST_CASE("shapes that the device does not have") {
   const std::string ptx = module_of("");
   CHECK(load_and_launch(ptx, {0, 1, 1}, {1, 1, 1}).code == CUDA_ERROR_INVALID_VALUE);

@@ -36,11 +36,17 @@ std::vector<const ptx::Variable*> placed_variables(const ptx::Module& module) {
 }
 
 ParameterLayout layout_parameters(const std::vector<ptx::Variable>& parameters) {
+  constexpr std::uint64_t kMostBytes = 32764;
   ParameterLayout layout;
   for (const auto& parameter : parameters) {
-    layout.bytes = static_cast<std::uint32_t>(align_up(layout.bytes, alignment_of(parameter)));
-    layout.offsets.push_back(layout.bytes);
-    layout.bytes += static_cast<std::uint32_t>(parameter.bytes);
+    const std::uint64_t offset = align_up(layout.bytes, alignment_of(parameter));
+    if (offset > kMostBytes || parameter.bytes > kMostBytes - offset) {
+      throw Fault(CUDA_ERROR_INVALID_PTX,
+                  fmt::format("parameter {}: more than {} bytes of parameters", parameter.name,
+                              kMostBytes));
+    }
+    layout.offsets.push_back(static_cast<std::uint32_t>(offset));
+    layout.bytes = static_cast<std::uint32_t>(offset + parameter.bytes);
   }
   return layout;
 }
