@@ -1,132 +1,14 @@
 // atom and red: real atomics of the host, lane by lane.
-#include <cmath>
 #include <cstring>
 
 #include "execute/access.hpp"
+#include "execute/atomic_operations.hpp"
 #include "execute/helpers.hpp"
-#include "execute/numbers.hpp"
 
 namespace octavo::emulator {
 namespace {
 
-// An operation replaces the old value by a new one; T is the bits in memory.
-struct Add {
-  template <typename T>
-  static T apply(T old, T b, T) {
-    return static_cast<T>(old + b);
-  }
-};
-struct Min {
-  template <typename T>
-  static T apply(T old, T b, T) {
-    return b < old ? b : old;
-  }
-};
-struct Max {
-  template <typename T>
-  static T apply(T old, T b, T) {
-    return b > old ? b : old;
-  }
-};
-struct And {
-  template <typename T>
-  static T apply(T old, T b, T) {
-    return static_cast<T>(old & b);
-  }
-};
-struct Or {
-  template <typename T>
-  static T apply(T old, T b, T) {
-    return static_cast<T>(old | b);
-  }
-};
-struct Xor {
-  template <typename T>
-  static T apply(T old, T b, T) {
-    return static_cast<T>(old ^ b);
-  }
-};
-struct Exch {
-  template <typename T>
-  static T apply(T, T b, T) {
-    return b;
-  }
-};
-struct Cas {
-  template <typename T>
-  static T apply(T old, T b, T c) {
-    return old == b ? c : old;
-  }
-};
-struct Inc {
-  template <typename T>
-  static T apply(T old, T b, T) {
-    return old >= b ? T{0} : static_cast<T>(old + 1);
-  }
-};
-struct Dec {
-  template <typename T>
-  static T apply(T old, T b, T) {
-    return old == 0 || old > b ? b : static_cast<T>(old - 1);
-  }
-};
-
-struct SignedMin {
-  template <typename T>
-  static T apply(T old, T b, T) {
-    using S = std::make_signed_t<T>;
-    return static_cast<S>(b) < static_cast<S>(old) ? b : old;
-  }
-};
-struct SignedMax {
-  template <typename T>
-  static T apply(T old, T b, T) {
-    using S = std::make_signed_t<T>;
-    return static_cast<S>(b) > static_cast<S>(old) ? b : old;
-  }
-};
-struct AddF32 {
-  static std::uint32_t apply(std::uint32_t old, std::uint32_t b, std::uint32_t) {
-    return canonical(bits_of(float_of(old) + float_of(b)));
-  }
-};
-// In global memory, f32 addition flushes subnormals.
-struct AddF32Flush {
-  static std::uint32_t apply(std::uint32_t old, std::uint32_t b, std::uint32_t) {
-    return flush(canonical(bits_of(float_of(flush(old)) + float_of(flush(b)))));
-  }
-};
-struct AddF64 {
-  static std::uint64_t apply(std::uint64_t old, std::uint64_t b, std::uint64_t) {
-    return bits_of(double_of(old) + double_of(b));
-  }
-};
-struct AddF16x2 {
-  static std::uint32_t apply(std::uint32_t old, std::uint32_t b, std::uint32_t) {
-    const auto low = add_f16(static_cast<std::uint16_t>(old), static_cast<std::uint16_t>(b));
-    const auto high =
-        add_f16(static_cast<std::uint16_t>(old >> 16), static_cast<std::uint16_t>(b >> 16));
-    return low | static_cast<std::uint32_t>(high) << 16;
-  }
-};
-struct AddBf16x2 {
-  static std::uint32_t apply(std::uint32_t old, std::uint32_t b, std::uint32_t) {
-    const auto low = add_bf16(static_cast<std::uint16_t>(old), static_cast<std::uint16_t>(b));
-    const auto high =
-        add_bf16(static_cast<std::uint16_t>(old >> 16), static_cast<std::uint16_t>(b >> 16));
-    return low | static_cast<std::uint32_t>(high) << 16;
-  }
-};
-struct AddF16 {
-  static std::uint16_t apply(std::uint16_t old, std::uint16_t b, std::uint16_t) {
-    return add_f16(old, b);
-  }
-};
-struct AddBf16 {
-  static std::uint16_t apply(std::uint16_t old, std::uint16_t b, std::uint16_t) {
-    return add_bf16(old, b);
-  }
-};
+using namespace atomic;
 
 enum class Window : std::uint8_t { generic, global, shared, cluster };
 
@@ -145,21 +27,6 @@ std::byte* resolve(Warp& warp, int lane, std::uint64_t at, std::uint32_t bytes) 
   return resolve_generic(warp, lane, at, bytes, bytes, Access::write);
 }
 
-__extension__ using Wide = unsigned __int128;
-
-// If the element holds `old`, it becomes `fresh`; else old becomes what it holds.
-template <typename T>
-bool replace(T* element, T& old, T fresh) {
-  return __atomic_compare_exchange_n(element, &old, fresh, true, __ATOMIC_SEQ_CST,
-                                     __ATOMIC_SEQ_CST);
-}
-__attribute__((target("cx16"))) bool replace(Wide* element, Wide& old, Wide fresh) {
-  const Wide before = __sync_val_compare_and_swap(element, old, fresh);
-  const bool done = before == old;
-  old = before;
-  return done;
-}
-
 // result, b and c are [count][32]; result may be null (red); c is cas's new value. A lane's
 // elements are adjacent in memory and each is atomic by itself. undefined gets the lanes of each
 // element that held nothing, in shared memory, where it stays undefined but after an exchange.
@@ -176,10 +43,8 @@ void update(Warp* warp, std::uint32_t mask, const std::uint64_t* address, std::i
     for (std::uint32_t i = 0; i < count; ++i) {
       T* element = reinterpret_cast<T*>(where) + i;
       const std::uint32_t slot = i * kLanes + static_cast<std::uint32_t>(lane);
-      T old = *const_cast<const volatile T*>(element), fresh;  // replace() tells if it was torn
-      do {
-        fresh = Operation::apply(old, b[slot], c == nullptr ? T{} : c[slot]);
-      } while (!replace(element, old, fresh));
+      T fresh;
+      const T old = replace<Operation>(element, b[slot], c == nullptr ? T{} : c[slot], fresh);
       if (fresh != old) warp->advanced = true;
       if (result != nullptr) result[slot] = old;
       if (window == Window::global) continue;

@@ -31,6 +31,11 @@ struct Cluster {
   }
 };
 
+// Of the block in whose shared memory the byte lies.
+inline std::size_t rank_of(const Cluster& cluster, const std::byte* at) {
+  return static_cast<std::size_t>(at - cluster.blocks[0].shared) / kSharedWindow;
+}
+
 inline std::size_t cluster_warp(const Warp& warp) {
   return std::size_t{warp.block->rank} * warp.nwarpid + warp.warpid;
 }

@@ -16,6 +16,8 @@ std::span<const Helper> atomic_helpers();
 std::span<const Helper> async_copy_helpers();
 std::span<const Helper> mbarrier_helpers();
 std::span<const Helper> fence_helpers();
+std::span<const Helper> bulk_copy_helpers();
+std::span<const Helper> tensor_copy_helpers();
 std::span<const Helper> exchange_helpers();
 std::span<const Helper> wgmma_helpers();
 std::span<const Helper> arithmetic_helpers();

@@ -121,8 +121,11 @@ class LoadedProgram final : public Program {
                    kernel.code->summary().asynchronous != 0,
                    kernel.code->summary().uses_stack != 0 ? kThreadStackBytes : 0};
     launch.shape = shape;
-    // Kernels may read it in words of eight bytes.
-    std::vector<std::uint64_t> copy((info.parameter_bytes + 7) / 8 + 1);
+    // Tensor maps among the parameters are aligned to 64 bytes.
+    struct alignas(64) Line {
+      std::byte bytes[64];
+    };
+    std::vector<Line> copy(info.parameter_bytes / sizeof(Line) + 1);
     if (!parameters.empty()) std::memcpy(copy.data(), parameters.data(), parameters.size());
     launch.parameters = reinterpret_cast<const std::byte*>(copy.data());
     launch.symbols = symbols_.data();

@@ -1,6 +1,9 @@
 // mbarriers, proxy fences, and what moves memory asynchronously.
+#include <utility>
+
 #include "execute/access.hpp"
 #include "execute/mbarrier.hpp"
+#include "execute/tensor_map.hpp"
 #include "lower/emitter.hpp"
 #include "lower/families.hpp"
 
@@ -93,6 +96,196 @@ void lower_mbarrier_pending_count(Emitter& e, const Step&) {
 
 void lower_cp_async_arrive(Emitter& e, const Step&) {
   call_mbarrier(e, "octavo_cp_async_arrive", 0, e.number(e.instruction().has("noinc") ? 0 : 1));
+}
+
+namespace {
+
+Reduction reduction_of(Emitter& e) {
+  constexpr std::pair<const char*, Reduction> kNames[] = {
+      {"add", Reduction::add}, {"min", Reduction::min}, {"max", Reduction::max},
+      {"inc", Reduction::inc}, {"dec", Reduction::dec}, {"and", Reduction::band},
+      {"or", Reduction::bor},  {"xor", Reduction::bxor}};
+  if (e.instruction().opcode != "cp" || !e.instruction().has("reduce")) return Reduction::none;
+  for (const auto& [name, reduction] : kNames) {
+    if (e.instruction().has(name)) return reduction;
+  }
+  reject(e.instruction(), "has no operation");
+}
+
+ElementType element_of(Emitter& e) {
+  switch (e.instruction().type()) {
+    case ptx::Type::b32:
+    case ptx::Type::u32:
+      return ElementType::u32;
+    case ptx::Type::s32:
+      return ElementType::s32;
+    case ptx::Type::b64:
+    case ptx::Type::u64:
+      return ElementType::u64;
+    case ptx::Type::s64:
+      return ElementType::s64;
+    case ptx::Type::f16:
+      return ElementType::f16;
+    case ptx::Type::bf16:
+      return ElementType::bf16;
+    case ptx::Type::f32:
+      return ElementType::f32;
+    case ptx::Type::f64:
+      return ElementType::f64;
+    default:
+      reject(e.instruction(), "has no element type");
+  }
+}
+
+// The address of each lane, its offset in it.
+Value* whole_address(Emitter& e, std::size_t i) {
+  const Operand& operand = e.instruction().operands[i];
+  return e.spill(e.ir().CreateAdd(e.address(operand),
+                                  e.splat(static_cast<std::uint64_t>(operand.offset), 64)));
+}
+
+// The operand after the first `taken` ones that says which blocks get a copy.
+Value* cta_mask(Emitter& e, std::size_t taken) {
+  const auto& instruction = e.instruction();
+  const bool multicast = instruction.has("multicast::cluster");
+  const std::size_t policies = instruction.has("L2::cache_hint") ? 1 : 0;
+  if (instruction.operands.size() != taken + policies + (multicast ? 1 : 0)) {
+    reject(instruction, "its operands do not fit its modifiers");
+  }
+  if (multicast && !instruction.has("shared::cluster")) {
+    reject(instruction, "multicast needs .shared::cluster");
+  }
+  return multicast ? e.spill(e.source(taken, 16)) : e.null();
+}
+
+void check_policy(Emitter& e, std::size_t taken) { cta_mask(e, taken); }
+
+void check_element(Emitter& e, bool into_shared) {
+  const Reduction reduction = reduction_of(e);
+  const ElementType type = element_of(e);
+  const bool half = type == ElementType::f16 || type == ElementType::bf16;
+  if (find_combine(reduction, type, into_shared) == nullptr ||
+      (half && reduction == Reduction::add) != e.instruction().has("noftz")) {
+    reject(e.instruction(), "there is no such reduction");
+  }
+}
+
+}  // namespace
+
+// global -> shared, or shared -> shared of the cluster.
+void lower_bulk_to_shared(Emitter& e, const Step&) {
+  const auto& instruction = e.instruction();
+  Value* mask = cta_mask(e, 4);
+  if (!instruction.has("mbarrier::complete_tx::bytes")) reject(instruction, "has no mbarrier");
+  e.mark_line();
+  if (instruction.has("global")) {
+    if (instruction.has("reduce")) reject(instruction, "reduces from shared memory alone");
+    e.call("octavo_bulk_load",
+           {e.warp(), e.mask(), window_of(e), whole_address(e, 0), whole_address(e, 1),
+            e.spill(e.source(2, 32)), whole_address(e, 3), mask});
+    return;
+  }
+  const bool reduces = instruction.has("reduce");
+  if (reduces) check_element(e, true);
+  if (!instruction.has("shared::cluster") || !instruction.has("shared::cta")) {
+    reject(instruction, "copies from .shared::cta to .shared::cluster");
+  }
+  e.call("octavo_bulk_send",
+         {e.warp(), e.mask(), whole_address(e, 0), whole_address(e, 1), e.spill(e.source(2, 32)),
+          whole_address(e, 3), e.number(static_cast<std::uint32_t>(reduction_of(e))),
+          e.number(reduces ? static_cast<std::uint32_t>(element_of(e)) : 0)});
+}
+
+void lower_bulk_to_global(Emitter& e, const Step&) {
+  const auto& instruction = e.instruction();
+  check_policy(e, 3);
+  if (!instruction.has("global") || !instruction.has("shared::cta")) {
+    reject(instruction, "copies from .shared::cta to .global");
+  }
+  const bool reduces = instruction.has("reduce");
+  if (reduces) check_element(e, false);
+  e.mark_line();
+  e.call("octavo_bulk_store",
+         {e.warp(), e.mask(), whole_address(e, 0), whole_address(e, 1), e.spill(e.source(2, 32)),
+          e.number(static_cast<std::uint32_t>(reduction_of(e))),
+          e.number(reduces ? static_cast<std::uint32_t>(element_of(e)) : 0)});
+}
+
+void lower_bulk_prefetch(Emitter& e, const Step&) {
+  check_policy(e, 2);
+  e.mark_line();
+  e.call("octavo_bulk_prefetch",
+         {e.warp(), e.mask(), whole_address(e, 0), e.spill(e.source(1, 32))});
+}
+
+void lower_bulk_commit(Emitter& e, const Step&) {
+  e.call("octavo_bulk_commit", {e.warp(), e.mask()});
+}
+
+void lower_bulk_wait(Emitter& e, const Step&) {
+  const Operand& groups = e.instruction().operands[0];
+  if (groups.kind != Operand::Kind::immediate)
+    reject(e.instruction(), "the number of groups must be a constant");
+  e.mark_line();
+  e.call("octavo_bulk_wait", {e.warp(), e.mask(), e.number(static_cast<std::uint32_t>(groups.bits)),
+                              e.number(e.instruction().has("read") ? 1 : 0)});
+}
+
+namespace {
+
+struct Tensor {
+  Value* map;
+  Value* dimensions;
+  Value* coordinates;
+};
+
+// [map, {coordinates}], as many as the instruction's dimensions.
+Tensor tensor_operand(Emitter& e, std::size_t i) {
+  const auto& instruction = e.instruction();
+  const Operand& operand = instruction.operands[i];
+  std::size_t dimensions = 0;
+  for (std::size_t d = 1; d <= kMostDimensions; ++d) {
+    if (instruction.has(std::to_string(d) + "d")) dimensions = d;
+  }
+  if (dimensions == 0 || operand.elements.size() != dimensions) {
+    reject(instruction, "has as many coordinates as its dimension says");
+  }
+  std::vector<Value*> coordinates;
+  for (const Operand& element : operand.elements) coordinates.push_back(e.source(element, 32));
+  Operand base = operand;
+  base.elements.clear();
+  Value* map = e.spill(
+      e.ir().CreateAdd(e.address(base), e.splat(static_cast<std::uint64_t>(base.offset), 64)));
+  return {map, e.number(static_cast<std::uint32_t>(dimensions)), e.spill(coordinates)};
+}
+
+}  // namespace
+
+void lower_tensor_load(Emitter& e, const Step&) {
+  const auto& instruction = e.instruction();
+  Value* mask = cta_mask(e, 3);
+  if (!instruction.has("mbarrier::complete_tx::bytes")) reject(instruction, "has no mbarrier");
+  const Tensor tensor = tensor_operand(e, 1);
+  e.mark_line();
+  e.call("octavo_tensor_load", {e.warp(), e.mask(), window_of(e), whole_address(e, 0), tensor.map,
+                                tensor.dimensions, tensor.coordinates, whole_address(e, 2), mask});
+}
+
+void lower_tensor_store(Emitter& e, const Step&) {
+  check_policy(e, 2);
+  const Tensor tensor = tensor_operand(e, 0);
+  e.mark_line();
+  e.call("octavo_tensor_store",
+         {e.warp(), e.mask(), tensor.map, tensor.dimensions, tensor.coordinates,
+          whole_address(e, 1), e.number(static_cast<std::uint32_t>(reduction_of(e)))});
+}
+
+void lower_tensor_prefetch(Emitter& e, const Step&) {
+  check_policy(e, 1);
+  const Tensor tensor = tensor_operand(e, 0);
+  e.mark_line();
+  e.call("octavo_tensor_prefetch",
+         {e.warp(), e.mask(), tensor.map, tensor.dimensions, tensor.coordinates});
 }
 
 // Between the generic proxy and the async one; those of other proxies order nothing here.

@@ -89,6 +89,14 @@ OCTAVO_LOWER(lower_mbarrier_arrive_drop);
 OCTAVO_LOWER(lower_mbarrier_wait);
 OCTAVO_LOWER(lower_mbarrier_pending_count);
 OCTAVO_LOWER(lower_cp_async_arrive);
+OCTAVO_LOWER(lower_bulk_to_shared);
+OCTAVO_LOWER(lower_bulk_to_global);
+OCTAVO_LOWER(lower_bulk_prefetch);
+OCTAVO_LOWER(lower_bulk_commit);
+OCTAVO_LOWER(lower_bulk_wait);
+OCTAVO_LOWER(lower_tensor_load);
+OCTAVO_LOWER(lower_tensor_store);
+OCTAVO_LOWER(lower_tensor_prefetch);
 OCTAVO_LOWER(lower_fence_proxy);
 OCTAVO_LOWER(lower_warp_sync);
 // control.cpp

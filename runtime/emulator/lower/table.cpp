@@ -22,6 +22,8 @@ namespace {
   "L2::128B L2::256B "
 #define ORDERS "weak relaxed acquire release acq_rel volatile mmio cta cluster gpu sys "
 #define SHARED "shared shared::cta "
+#define REDUCTIONS "add min max inc dec and or xor "
+#define DIMENSIONS "1d 2d 3d 4d 5d "
 #define SPACES \
   "global shared shared::cta shared::cluster local param param::entry param::func const "
 #define WMMA "m16n16k16 m32n8k16 m8n32k16 m16n16k8 f16 bf16 tf32 s8 u8 f32 s32 "
@@ -113,7 +115,8 @@ constexpr Row kTable[] = {
      ORDERS SPACES CACHES
      "add min max and or xor inc dec noftz v2 v4 v8 b32 b64 u32 u64 s32 s64 " FLOATS,
      "ms?s", Flow::plain, lower_red},
-    {"prefetch", SPACES "L1 L2 L2::evict_last L2::evict_normal", "m", Flow::plain, lower_nothing},
+    {"prefetch", SPACES "tensormap L1 L2 L2::evict_last L2::evict_normal", "m", Flow::plain,
+     lower_nothing},
     {"prefetchu", "L1", "m", Flow::plain, lower_nothing},
     {"discard", "global L2", "ms", Flow::plain, lower_nothing},
     {"applypriority", "global L2::evict_normal", "ms", Flow::plain, lower_nothing},
@@ -144,6 +147,35 @@ constexpr Row kTable[] = {
     {"mbarrier.try_wait", "parity acquire relaxed cta cluster " SHARED "b64", "dms?s", Flow::plain,
      lower_mbarrier_wait},
     {"mbarrier.pending_count", "b64", "ds", Flow::plain, lower_mbarrier_pending_count},
+    {"cp.async.bulk",
+     "shared::cluster shared::cta global mbarrier::complete_tx::bytes multicast::cluster "
+     "L2::cache_hint",
+     "mmsm?ss", Flow::plain, lower_bulk_to_shared},
+    {"cp.async.bulk.bulk_group", "global shared::cta L2::cache_hint", "mms?s", Flow::plain,
+     lower_bulk_to_global},
+    {"cp.reduce.async.bulk",
+     "shared::cluster shared::cta mbarrier::complete_tx::bytes " REDUCTIONS "b32 u32 s32 b64 u64",
+     "mmsm", Flow::plain, lower_bulk_to_shared},
+    {"cp.reduce.async.bulk.bulk_group",
+     "global shared::cta L2::cache_hint noftz " REDUCTIONS
+     "b32 u32 s32 b64 u64 s64 f16 bf16 f32 f64",
+     "mms?s", Flow::plain, lower_bulk_to_global},
+    {"cp.async.bulk.prefetch", "L2 global L2::cache_hint", "ms?s", Flow::plain,
+     lower_bulk_prefetch},
+    {"cp.async.bulk.commit_group", "", "", Flow::plain, lower_bulk_commit},
+    {"cp.async.bulk.wait_group", "read", "s", Flow::plain, lower_bulk_wait},
+    {"cp.async.bulk.tensor",
+     DIMENSIONS
+     "shared::cluster shared::cta global tile mbarrier::complete_tx::bytes multicast::cluster "
+     "cta_group::1 L2::cache_hint",
+     "mmm?ss", Flow::plain, lower_tensor_load},
+    {"cp.async.bulk.tensor.bulk_group", DIMENSIONS "global shared::cta tile L2::cache_hint", "mm?s",
+     Flow::plain, lower_tensor_store},
+    {"cp.reduce.async.bulk.tensor.bulk_group",
+     DIMENSIONS REDUCTIONS "global shared::cta tile L2::cache_hint", "mm?s", Flow::plain,
+     lower_tensor_store},
+    {"cp.async.bulk.prefetch.tensor", DIMENSIONS "L2 global tile L2::cache_hint", "m?s",
+     Flow::plain, lower_tensor_prefetch},
     {"fence.mbarrier_init", "release cluster", "", Flow::plain, lower_fence},
     {"fence.proxy",
      "alias async async::generic global shared::cta shared::cluster tensormap::generic acquire "
