@@ -23,6 +23,12 @@ const NvrtcInfo& nvrtc();
 // One compile, no cache. Throws EnvironmentError with the compiler's log if it fails. Thread-safe.
 Binary compile(const Source& source, std::string_view arch);
 
+// The PTX of any CUDA source, which may include CUDA's own headers where NVRTC's toolkit has them
+// and others from its file's folder. `file` is its name in messages. Throws UsageError with the
+// compiler's log if it does not compile. No cache. Thread-safe.
+std::string compile_to_ptx(const std::string& text, const std::filesystem::path& file,
+                           std::string_view arch);
+
 struct CachedBinary {
   Binary binary;
   bool hit = false;         // found on disk

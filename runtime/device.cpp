@@ -47,7 +47,13 @@ void select_model(const std::string& model) {
   if (!selected) {
     if (!model.empty()) setenv("OCTAVO_EMULATE", model.c_str(), 1);
     const Driver& driver = Driver::emulator();
-    driver.check(driver.cuInit(0), "starting the emulator");
+    const CUresult result = driver.cuInit(0);
+    if (!model.empty() && result == CUDA_ERROR_NO_DEVICE) {
+      const char* fault = "";
+      driver.check(driver.octavoEmulatorLastFault(&fault), "asking what was wrong");
+      throw UsageError(fmt::format("device 'emulator:{}': {}", model, fault));
+    }
+    driver.check(result, "starting the emulator");
     const char* emulated = std::getenv("OCTAVO_EMULATE");
     selected = emulated == nullptr ? "h100" : emulated;
   }

@@ -4,10 +4,10 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
-#include <fstream>
 #include <iterator>
 
 #include "runtime/error.hpp"
+#include "tools/file.hpp"
 
 namespace octavo {
 namespace {
@@ -107,16 +107,6 @@ void write_artifacts(const std::vector<Artifact>& artifacts, const std::vector<j
     kernels.push_back(std::move(entry));
   }
   write_file(folder / "manifest.json", json{{"octavo", 1}, {"kernels", kernels}}.dump(2) + "\n");
-}
-
-void write_file(const fs::path& file, std::string_view bytes) {
-  std::ofstream stream(file, std::ios::binary | std::ios::trunc);
-  stream.write(bytes.data(), static_cast<std::streamsize>(bytes.size()));
-  stream.close();
-  if (!stream) {
-    throw EnvironmentError(
-        fmt::format("cannot write {}; name another folder with --out", file.string()));
-  }
 }
 
 }  // namespace octavo

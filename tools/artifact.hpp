@@ -37,7 +37,4 @@ void write_artifacts(const std::vector<Artifact>& artifacts,
                      const std::vector<nlohmann::ordered_json>& entries,
                      const std::filesystem::path& folder);
 
-// Writes a file whole. Throws EnvironmentError.
-void write_file(const std::filesystem::path& file, std::string_view bytes);
-
 }  // namespace octavo

@@ -10,6 +10,7 @@ namespace octavo {
 void add_generate(CLI::App& app, int& status);
 void add_compile(CLI::App& app, int& status);
 void add_run(CLI::App& app, int& status);
+void add_emulate(CLI::App& app, int& status);
 void add_doctor(CLI::App& app, int& status);
 
 }  // namespace octavo

@@ -6,6 +6,7 @@
 #include "runtime/compiler.hpp"
 #include "tools/artifact.hpp"
 #include "tools/commands.hpp"
+#include "tools/file.hpp"
 #include "tools/reference/parallel.hpp"
 #include "tools/report.hpp"
 #include "tools/terminal.hpp"

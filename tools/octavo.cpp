@@ -102,6 +102,7 @@ int main(int argc, char** argv) {
   octavo::add_generate(app, status);
   octavo::add_compile(app, status);
   octavo::add_run(app, status);
+  octavo::add_emulate(app, status);
   octavo::add_doctor(app, status);
   app.footer("Example:\n  octavo run specs/llama-3.1-8b.yaml --context 4096 --check");
   return octavo::run_command(app, argc, argv, status);

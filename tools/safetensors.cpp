@@ -7,7 +7,6 @@
 #include <array>
 #include <cstdint>
 #include <cstring>
-#include <fstream>
 #include <limits>
 #include <map>
 #include <nlohmann/json.hpp>
@@ -17,6 +16,7 @@
 #include <vector>
 
 #include "runtime/error.hpp"
+#include "tools/file.hpp"
 
 namespace octavo {
 namespace {
@@ -235,17 +235,8 @@ AttentionTensors parse_safetensors(std::span<const std::byte> bytes, const std::
 }
 
 AttentionTensors read_safetensors(const std::filesystem::path& file) {
-  std::error_code error;
-  if (!std::filesystem::is_regular_file(file, error)) {
-    throw UsageError(file.string() + ": no such file");
-  }
-  std::vector<std::byte> bytes(std::filesystem::file_size(file));
-  std::ifstream stream(file, std::ios::binary);
-  if (!stream.read(reinterpret_cast<char*>(bytes.data()),
-                   static_cast<std::streamsize>(bytes.size()))) {
-    throw UsageError(file.string() + ": cannot be read");
-  }
-  return parse_safetensors(bytes, file.string());
+  const std::string bytes = read_file(file);
+  return parse_safetensors(std::as_bytes(std::span(bytes)), file.string());
 }
 
 }  // namespace octavo

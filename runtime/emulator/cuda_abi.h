@@ -15,6 +15,7 @@ using CUmodule = struct CUmod_st*;
 using CUfunction = struct CUfunc_st*;
 using CUstream = struct CUstream_st*;
 using CUevent = struct CUevent_st*;
+struct CUlaunchConfig;  // cuda_abi_more.h
 
 enum CUresult : int {
   CUDA_SUCCESS = 0,
@@ -235,8 +236,17 @@ enum CUtensorMapFloatOOBfill : int {
      unsigned block_y, unsigned block_z, unsigned shared_bytes, CUstream stream, void** params, \
      void** extra))
 
-// What the emulator offers beyond NVIDIA's API; found the same way and absent from a GPU's driver.
+// What Octavo asks of the emulator alone; found the same way, and nullptr where the library is a
+// GPU's driver that lacks it.
 //   octavoEmulatorLastFault: the message of the calling thread's last failed call, "" if none: one
 //   line that names kernel, PTX line, block, warp and lane. Valid until the thread's next call.
-#define OCTAVO_EMULATOR_FUNCTIONS(X) \
-  X(octavoEmulatorLastFault, octavoEmulatorLastFault, (const char** text))
+//   octavoEmulatorWarpInstructions: how many instructions the warps of the calling thread's last
+//   launch issued, if that ended without a fault.
+//   cuFuncGetParamInfo is NVIDIA's, since CUDA 12.4, and cuLaunchKernelEx, since 11.8.
+#define OCTAVO_EMULATOR_FUNCTIONS(X)                                                        \
+  X(octavoEmulatorLastFault, octavoEmulatorLastFault, (const char** text))                  \
+  X(octavoEmulatorWarpInstructions, octavoEmulatorWarpInstructions, (std::uint64_t* count)) \
+  X(cuFuncGetParamInfo, cuFuncGetParamInfo,                                                 \
+    (CUfunction function, std::size_t index, std::size_t* offset, std::size_t* bytes))      \
+  X(cuLaunchKernelEx, cuLaunchKernelEx,                                                     \
+    (const CUlaunchConfig* config, CUfunction function, void** params, void** extra))

@@ -111,116 +111,114 @@ enum CUdriverProcAddressQueryResult : int {
 }
 
 // As OCTAVO_CUDA_FUNCTIONS. A name with several symbols has the oldest first.
-#define OCTAVO_MORE_CUDA_FUNCTIONS(X)                                                           \
-  X(cuGetProcAddress, cuGetProcAddress,                                                         \
-    (const char* name, void** function, int version, cuuint64_t flags))                         \
-  X(cuGetProcAddress, cuGetProcAddress_v2,                                                      \
-    (const char* name, void** function, int version, cuuint64_t flags,                          \
-     CUdriverProcAddressQueryResult* status))                                                   \
-  X(cuDeviceGetUuid, cuDeviceGetUuid, (CUuuid * uuid, CUdevice device))                         \
-  X(cuDeviceGetUuid, cuDeviceGetUuid_v2, (CUuuid * uuid, CUdevice device))                      \
-  X(cuDeviceComputeCapability, cuDeviceComputeCapability,                                       \
-    (int* major, int* minor, CUdevice device))                                                  \
-  X(cuDeviceGetPCIBusId, cuDeviceGetPCIBusId, (char* id, int length, CUdevice device))          \
-  X(cuDevicePrimaryCtxGetState, cuDevicePrimaryCtxGetState,                                     \
-    (CUdevice device, unsigned* flags, int* active))                                            \
-  X(cuDevicePrimaryCtxSetFlags, cuDevicePrimaryCtxSetFlags_v2, (CUdevice device, unsigned flags)) \
-  X(cuDeviceGetDefaultMemPool, cuDeviceGetDefaultMemPool, (CUmemoryPool * pool, CUdevice device)) \
-  X(cuDeviceGetMemPool, cuDeviceGetMemPool, (CUmemoryPool * pool, CUdevice device))             \
-  X(cuMemPoolTrimTo, cuMemPoolTrimTo, (CUmemoryPool pool, std::size_t keep))                    \
-  X(cuProfilerStart, cuProfilerStart, ())                                                       \
-  X(cuProfilerStop, cuProfilerStop, ())                                                         \
-  X(cuCtxCreate, cuCtxCreate_v2, (CUcontext * context, unsigned flags, CUdevice device))        \
-  X(cuCtxCreate, cuCtxCreate_v3,                                                                \
-    (CUcontext * context, void* affinity, int count, unsigned flags, CUdevice device))          \
-  X(cuCtxCreate, cuCtxCreate_v4,                                                                \
-    (CUcontext * context, void* params, unsigned flags, CUdevice device))                       \
-  X(cuCtxDestroy, cuCtxDestroy_v2, (CUcontext context))                                         \
-  X(cuCtxPushCurrent, cuCtxPushCurrent_v2, (CUcontext context))                                 \
-  X(cuCtxPopCurrent, cuCtxPopCurrent_v2, (CUcontext * context))                                 \
-  X(cuCtxGetDevice, cuCtxGetDevice, (CUdevice * device))                                        \
-  X(cuCtxGetFlags, cuCtxGetFlags, (unsigned* flags))                                            \
-  X(cuCtxGetApiVersion, cuCtxGetApiVersion, (CUcontext context, unsigned* version))             \
-  X(cuCtxGetStreamPriorityRange, cuCtxGetStreamPriorityRange, (int* least, int* greatest))      \
-  X(cuModuleLoad, cuModuleLoad, (CUmodule * module, const char* path))                          \
-  X(cuModuleLoadDataEx, cuModuleLoadDataEx,                                                     \
-    (CUmodule * module, const void* image, unsigned count, CUjit_option* options, void** values)) \
-  X(cuLibraryLoadData, cuLibraryLoadData,                                                       \
-    (CUlibrary * library, const void* image, CUjit_option* options, void** values,              \
-     unsigned count, int* library_options, void** library_values, unsigned library_count))      \
-  X(cuLibraryUnload, cuLibraryUnload, (CUlibrary library))                                      \
-  X(cuLibraryGetModule, cuLibraryGetModule, (CUmodule * module, CUlibrary library))             \
-  X(cuLibraryGetKernel, cuLibraryGetKernel,                                                     \
-    (CUkernel * kernel, CUlibrary library, const char* name))                                   \
-  X(cuLibraryGetGlobal, cuLibraryGetGlobal,                                                     \
-    (CUdeviceptr * address, std::size_t* bytes, CUlibrary library, const char* name))           \
-  X(cuKernelGetFunction, cuKernelGetFunction, (CUfunction * function, CUkernel kernel))         \
-  X(cuKernelGetAttribute, cuKernelGetAttribute,                                                 \
-    (int* value, CUfunction_attribute attribute, CUkernel kernel, CUdevice device))             \
-  X(cuKernelSetAttribute, cuKernelSetAttribute,                                                 \
-    (CUfunction_attribute attribute, int value, CUkernel kernel, CUdevice device))              \
-  X(cuFuncGetModule, cuFuncGetModule, (CUmodule * module, CUfunction function))                 \
-  X(cuFuncGetName, cuFuncGetName, (const char** name, CUfunction function))                     \
-  X(cuFuncSetCacheConfig, cuFuncSetCacheConfig, (CUfunction function, int preference))          \
-  X(cuOccupancyMaxActiveBlocksPerMultiprocessorWithFlags,                                       \
-    cuOccupancyMaxActiveBlocksPerMultiprocessorWithFlags,                                       \
-    (int* blocks, CUfunction function, int threads, std::size_t shared_bytes, unsigned flags))  \
-  X(cuOccupancyMaxPotentialBlockSize, cuOccupancyMaxPotentialBlockSize,                         \
-    (int* grid, int* block, CUfunction function, CUoccupancyB2DSize shared_of_block,            \
-     std::size_t shared_bytes, int limit))                                                      \
-  X(cuOccupancyMaxActiveClusters, cuOccupancyMaxActiveClusters,                                 \
-    (int* clusters, CUfunction function, const CUlaunchConfig* config))                         \
-  X(cuOccupancyMaxPotentialClusterSize, cuOccupancyMaxPotentialClusterSize,                     \
-    (int* size, CUfunction function, const CUlaunchConfig* config))                             \
-  X(cuLaunchKernelEx, cuLaunchKernelEx,                                                         \
-    (const CUlaunchConfig* config, CUfunction function, void** params, void** extra))           \
-  X(cuLaunchCooperativeKernel, cuLaunchCooperativeKernel,                                       \
-    (CUfunction function, unsigned grid_x, unsigned grid_y, unsigned grid_z, unsigned block_x,  \
-     unsigned block_y, unsigned block_z, unsigned shared_bytes, CUstream stream, void** params)) \
-  X(cuLaunchHostFunc, cuLaunchHostFunc, (CUstream stream, CUhostFn function, void* user_data))  \
-  X(cuMemAllocPitch, cuMemAllocPitch_v2,                                                        \
-    (CUdeviceptr * address, std::size_t* pitch, std::size_t width, std::size_t height,          \
-     unsigned element))                                                                         \
-  X(cuMemAllocManaged, cuMemAllocManaged,                                                       \
-    (CUdeviceptr * address, std::size_t bytes, unsigned flags))                                 \
+#define OCTAVO_MORE_CUDA_FUNCTIONS(X)                                                              \
+  X(cuGetProcAddress, cuGetProcAddress,                                                            \
+    (const char* name, void** function, int version, cuuint64_t flags))                            \
+  X(cuGetProcAddress, cuGetProcAddress_v2,                                                         \
+    (const char* name, void** function, int version, cuuint64_t flags,                             \
+     CUdriverProcAddressQueryResult* status))                                                      \
+  X(cuDeviceGetUuid, cuDeviceGetUuid, (CUuuid * uuid, CUdevice device))                            \
+  X(cuDeviceGetUuid, cuDeviceGetUuid_v2, (CUuuid * uuid, CUdevice device))                         \
+  X(cuDeviceComputeCapability, cuDeviceComputeCapability,                                          \
+    (int* major, int* minor, CUdevice device))                                                     \
+  X(cuDeviceGetPCIBusId, cuDeviceGetPCIBusId, (char* id, int length, CUdevice device))             \
+  X(cuDevicePrimaryCtxGetState, cuDevicePrimaryCtxGetState,                                        \
+    (CUdevice device, unsigned* flags, int* active))                                               \
+  X(cuDevicePrimaryCtxSetFlags, cuDevicePrimaryCtxSetFlags_v2, (CUdevice device, unsigned flags))  \
+  X(cuDeviceGetDefaultMemPool, cuDeviceGetDefaultMemPool, (CUmemoryPool * pool, CUdevice device))  \
+  X(cuDeviceGetMemPool, cuDeviceGetMemPool, (CUmemoryPool * pool, CUdevice device))                \
+  X(cuMemPoolTrimTo, cuMemPoolTrimTo, (CUmemoryPool pool, std::size_t keep))                       \
+  X(cuProfilerStart, cuProfilerStart, ())                                                          \
+  X(cuProfilerStop, cuProfilerStop, ())                                                            \
+  X(cuCtxCreate, cuCtxCreate_v2, (CUcontext * context, unsigned flags, CUdevice device))           \
+  X(cuCtxCreate, cuCtxCreate_v3,                                                                   \
+    (CUcontext * context, void* affinity, int count, unsigned flags, CUdevice device))             \
+  X(cuCtxCreate, cuCtxCreate_v4,                                                                   \
+    (CUcontext * context, void* params, unsigned flags, CUdevice device))                          \
+  X(cuCtxDestroy, cuCtxDestroy_v2, (CUcontext context))                                            \
+  X(cuCtxPushCurrent, cuCtxPushCurrent_v2, (CUcontext context))                                    \
+  X(cuCtxPopCurrent, cuCtxPopCurrent_v2, (CUcontext * context))                                    \
+  X(cuCtxGetDevice, cuCtxGetDevice, (CUdevice * device))                                           \
+  X(cuCtxGetFlags, cuCtxGetFlags, (unsigned* flags))                                               \
+  X(cuCtxGetApiVersion, cuCtxGetApiVersion, (CUcontext context, unsigned* version))                \
+  X(cuCtxGetStreamPriorityRange, cuCtxGetStreamPriorityRange, (int* least, int* greatest))         \
+  X(cuModuleLoad, cuModuleLoad, (CUmodule * module, const char* path))                             \
+  X(cuModuleLoadDataEx, cuModuleLoadDataEx,                                                        \
+    (CUmodule * module, const void* image, unsigned count, CUjit_option* options, void** values))  \
+  X(cuLibraryLoadData, cuLibraryLoadData,                                                          \
+    (CUlibrary * library, const void* image, CUjit_option* options, void** values, unsigned count, \
+     int* library_options, void** library_values, unsigned library_count))                         \
+  X(cuLibraryUnload, cuLibraryUnload, (CUlibrary library))                                         \
+  X(cuLibraryGetModule, cuLibraryGetModule, (CUmodule * module, CUlibrary library))                \
+  X(cuLibraryGetKernel, cuLibraryGetKernel,                                                        \
+    (CUkernel * kernel, CUlibrary library, const char* name))                                      \
+  X(cuLibraryGetGlobal, cuLibraryGetGlobal,                                                        \
+    (CUdeviceptr * address, std::size_t* bytes, CUlibrary library, const char* name))              \
+  X(cuKernelGetFunction, cuKernelGetFunction, (CUfunction * function, CUkernel kernel))            \
+  X(cuKernelGetAttribute, cuKernelGetAttribute,                                                    \
+    (int* value, CUfunction_attribute attribute, CUkernel kernel, CUdevice device))                \
+  X(cuKernelSetAttribute, cuKernelSetAttribute,                                                    \
+    (CUfunction_attribute attribute, int value, CUkernel kernel, CUdevice device))                 \
+  X(cuFuncGetModule, cuFuncGetModule, (CUmodule * module, CUfunction function))                    \
+  X(cuFuncGetName, cuFuncGetName, (const char** name, CUfunction function))                        \
+  X(cuFuncSetCacheConfig, cuFuncSetCacheConfig, (CUfunction function, int preference))             \
+  X(cuOccupancyMaxActiveBlocksPerMultiprocessorWithFlags,                                          \
+    cuOccupancyMaxActiveBlocksPerMultiprocessorWithFlags,                                          \
+    (int* blocks, CUfunction function, int threads, std::size_t shared_bytes, unsigned flags))     \
+  X(cuOccupancyMaxPotentialBlockSize, cuOccupancyMaxPotentialBlockSize,                            \
+    (int* grid, int* block, CUfunction function, CUoccupancyB2DSize shared_of_block,               \
+     std::size_t shared_bytes, int limit))                                                         \
+  X(cuOccupancyMaxActiveClusters, cuOccupancyMaxActiveClusters,                                    \
+    (int* clusters, CUfunction function, const CUlaunchConfig* config))                            \
+  X(cuOccupancyMaxPotentialClusterSize, cuOccupancyMaxPotentialClusterSize,                        \
+    (int* size, CUfunction function, const CUlaunchConfig* config))                                \
+  X(cuLaunchCooperativeKernel, cuLaunchCooperativeKernel,                                          \
+    (CUfunction function, unsigned grid_x, unsigned grid_y, unsigned grid_z, unsigned block_x,     \
+     unsigned block_y, unsigned block_z, unsigned shared_bytes, CUstream stream, void** params))   \
+  X(cuLaunchHostFunc, cuLaunchHostFunc, (CUstream stream, CUhostFn function, void* user_data))     \
+  X(cuMemAllocPitch, cuMemAllocPitch_v2,                                                           \
+    (CUdeviceptr * address, std::size_t* pitch, std::size_t width, std::size_t height,             \
+     unsigned element))                                                                            \
+  X(cuMemAllocManaged, cuMemAllocManaged,                                                          \
+    (CUdeviceptr * address, std::size_t bytes, unsigned flags))                                    \
   X(cuMemAllocAsync, cuMemAllocAsync, (CUdeviceptr * address, std::size_t bytes, CUstream stream)) \
-  X(cuMemFreeAsync, cuMemFreeAsync, (CUdeviceptr address, CUstream stream))                     \
-  X(cuMemAllocHost, cuMemAllocHost_v2, (void** host, std::size_t bytes))                        \
-  X(cuMemHostAlloc, cuMemHostAlloc, (void** host, std::size_t bytes, unsigned flags))           \
-  X(cuMemFreeHost, cuMemFreeHost, (void* host))                                                 \
-  X(cuMemHostGetDevicePointer, cuMemHostGetDevicePointer_v2,                                    \
-    (CUdeviceptr * address, void* host, unsigned flags))                                        \
-  X(cuMemGetAddressRange, cuMemGetAddressRange_v2,                                              \
-    (CUdeviceptr * begin, std::size_t* bytes, CUdeviceptr address))                             \
-  X(cuPointerGetAttribute, cuPointerGetAttribute,                                               \
-    (void* value, CUpointer_attribute attribute, CUdeviceptr address))                          \
-  X(cuPointerGetAttributes, cuPointerGetAttributes,                                             \
-    (unsigned count, CUpointer_attribute* attributes, void** values, CUdeviceptr address))      \
-  X(cuMemcpy, cuMemcpy, (CUdeviceptr to, CUdeviceptr from, std::size_t bytes))                  \
-  X(cuMemcpyAsync, cuMemcpyAsync,                                                               \
-    (CUdeviceptr to, CUdeviceptr from, std::size_t bytes, CUstream stream))                     \
-  X(cuMemcpy2D, cuMemcpy2D_v2, (const CUDA_MEMCPY2D* copy))                                     \
-  X(cuMemcpy2DUnaligned, cuMemcpy2DUnaligned_v2, (const CUDA_MEMCPY2D* copy))                   \
-  X(cuMemcpy2DAsync, cuMemcpy2DAsync_v2, (const CUDA_MEMCPY2D* copy, CUstream stream))          \
-  X(cuMemsetD16, cuMemsetD16_v2, (CUdeviceptr to, unsigned short value, std::size_t count))     \
-  X(cuMemsetD16Async, cuMemsetD16Async,                                                         \
-    (CUdeviceptr to, unsigned short value, std::size_t count, CUstream stream))                 \
-  X(cuMemsetD2D8, cuMemsetD2D8_v2,                                                              \
-    (CUdeviceptr to, std::size_t pitch, unsigned char value, std::size_t width,                 \
-     std::size_t height))                                                                       \
-  X(cuMemsetD2D16, cuMemsetD2D16_v2,                                                            \
-    (CUdeviceptr to, std::size_t pitch, unsigned short value, std::size_t width,                \
-     std::size_t height))                                                                       \
-  X(cuMemsetD2D32, cuMemsetD2D32_v2,                                                            \
-    (CUdeviceptr to, std::size_t pitch, unsigned value, std::size_t width, std::size_t height)) \
-  X(cuStreamCreateWithPriority, cuStreamCreateWithPriority,                                     \
-    (CUstream * stream, unsigned flags, int priority))                                          \
-  X(cuStreamQuery, cuStreamQuery, (CUstream stream))                                            \
-  X(cuStreamGetPriority, cuStreamGetPriority, (CUstream stream, int* priority))                 \
-  X(cuStreamGetFlags, cuStreamGetFlags, (CUstream stream, unsigned* flags))                     \
-  X(cuStreamGetCtx, cuStreamGetCtx, (CUstream stream, CUcontext* context))                      \
-  X(cuStreamAddCallback, cuStreamAddCallback,                                                   \
-    (CUstream stream, CUstreamCallback callback, void* user_data, unsigned flags))              \
-  X(cuEventQuery, cuEventQuery, (CUevent event))                                                \
-  X(cuEventRecordWithFlags, cuEventRecordWithFlags,                                             \
+  X(cuMemFreeAsync, cuMemFreeAsync, (CUdeviceptr address, CUstream stream))                        \
+  X(cuMemAllocHost, cuMemAllocHost_v2, (void** host, std::size_t bytes))                           \
+  X(cuMemHostAlloc, cuMemHostAlloc, (void** host, std::size_t bytes, unsigned flags))              \
+  X(cuMemFreeHost, cuMemFreeHost, (void* host))                                                    \
+  X(cuMemHostGetDevicePointer, cuMemHostGetDevicePointer_v2,                                       \
+    (CUdeviceptr * address, void* host, unsigned flags))                                           \
+  X(cuMemGetAddressRange, cuMemGetAddressRange_v2,                                                 \
+    (CUdeviceptr * begin, std::size_t* bytes, CUdeviceptr address))                                \
+  X(cuPointerGetAttribute, cuPointerGetAttribute,                                                  \
+    (void* value, CUpointer_attribute attribute, CUdeviceptr address))                             \
+  X(cuPointerGetAttributes, cuPointerGetAttributes,                                                \
+    (unsigned count, CUpointer_attribute* attributes, void** values, CUdeviceptr address))         \
+  X(cuMemcpy, cuMemcpy, (CUdeviceptr to, CUdeviceptr from, std::size_t bytes))                     \
+  X(cuMemcpyAsync, cuMemcpyAsync,                                                                  \
+    (CUdeviceptr to, CUdeviceptr from, std::size_t bytes, CUstream stream))                        \
+  X(cuMemcpy2D, cuMemcpy2D_v2, (const CUDA_MEMCPY2D* copy))                                        \
+  X(cuMemcpy2DUnaligned, cuMemcpy2DUnaligned_v2, (const CUDA_MEMCPY2D* copy))                      \
+  X(cuMemcpy2DAsync, cuMemcpy2DAsync_v2, (const CUDA_MEMCPY2D* copy, CUstream stream))             \
+  X(cuMemsetD16, cuMemsetD16_v2, (CUdeviceptr to, unsigned short value, std::size_t count))        \
+  X(cuMemsetD16Async, cuMemsetD16Async,                                                            \
+    (CUdeviceptr to, unsigned short value, std::size_t count, CUstream stream))                    \
+  X(cuMemsetD2D8, cuMemsetD2D8_v2,                                                                 \
+    (CUdeviceptr to, std::size_t pitch, unsigned char value, std::size_t width,                    \
+     std::size_t height))                                                                          \
+  X(cuMemsetD2D16, cuMemsetD2D16_v2,                                                               \
+    (CUdeviceptr to, std::size_t pitch, unsigned short value, std::size_t width,                   \
+     std::size_t height))                                                                          \
+  X(cuMemsetD2D32, cuMemsetD2D32_v2,                                                               \
+    (CUdeviceptr to, std::size_t pitch, unsigned value, std::size_t width, std::size_t height))    \
+  X(cuStreamCreateWithPriority, cuStreamCreateWithPriority,                                        \
+    (CUstream * stream, unsigned flags, int priority))                                             \
+  X(cuStreamQuery, cuStreamQuery, (CUstream stream))                                               \
+  X(cuStreamGetPriority, cuStreamGetPriority, (CUstream stream, int* priority))                    \
+  X(cuStreamGetFlags, cuStreamGetFlags, (CUstream stream, unsigned* flags))                        \
+  X(cuStreamGetCtx, cuStreamGetCtx, (CUstream stream, CUcontext * context))                        \
+  X(cuStreamAddCallback, cuStreamAddCallback,                                                      \
+    (CUstream stream, CUstreamCallback callback, void* user_data, unsigned flags))                 \
+  X(cuEventQuery, cuEventQuery, (CUevent event))                                                   \
+  X(cuEventRecordWithFlags, cuEventRecordWithFlags,                                                \
     (CUevent event, CUstream stream, unsigned flags))

@@ -10,6 +10,7 @@
 #include <string>
 
 #include "cuda_abi_more.h"
+#include "lower/table.hpp"
 
 namespace {
 
@@ -23,16 +24,42 @@ const std::set<std::string> kSymbols = {OCTAVO_CUDA_FUNCTIONS(OCTAVO_SYMBOL)
                                                 OCTAVO_EMULATOR_FUNCTIONS(OCTAVO_SYMBOL)};
 #undef OCTAVO_SYMBOL
 
-TEST_CASE("the README lists every call") {
+// The words in the table of this section of the README; each is there once.
+std::set<std::string> listed_in(const std::string& section) {
   std::ifstream file(OCTAVO_SOURCE_DIR "/runtime/emulator/README.md");
   const std::string text(std::istreambuf_iterator<char>(file), {});
-  const std::string table = text.substr(text.find("## Calls"));
-  const std::regex call("`((cu[A-Z]|octavo)[A-Za-z0-9]+)`");
-  std::set<std::string> listed;
-  for (std::sregex_iterator at(table.begin(), table.end(), call), end; at != end; ++at) {
-    CHECK(listed.insert((*at)[1]).second);
+  const std::size_t begin = text.find("| of |", text.find("## " + section));
+  REQUIRE(begin != std::string::npos);
+  const std::string table = text.substr(begin, text.find("\n\n", begin) - begin);
+  const std::regex word("`([A-Za-z0-9_.:]+)`");
+  std::set<std::string> words;
+  for (std::sregex_iterator at(table.begin(), table.end(), word), end; at != end; ++at) {
+    CAPTURE(at->str());
+    CHECK(words.insert((*at)[1]).second);
   }
-  CHECK(listed == kNames);
+  return words;
+}
+
+// Fails for each word that one of them has and the other lacks.
+void check_same(const std::set<std::string>& listed, const std::set<std::string>& real) {
+  for (const std::string& word : real) {
+    CAPTURE(word);
+    CHECK_MESSAGE(listed.contains(word), "the README lacks it");
+  }
+  for (const std::string& word : listed) {
+    CAPTURE(word);
+    CHECK_MESSAGE(real.contains(word), "the README has it and the table does not");
+  }
+}
+
+TEST_CASE("the README lists every call") { check_same(listed_in("Calls"), kNames); }
+
+TEST_CASE("the README lists every instruction") {
+  std::set<std::string> opcodes;
+  for (const auto& row : octavo::emulator::lower::instruction_table()) {
+    opcodes.insert(std::string(row.opcode));
+  }
+  check_same(listed_in("Instructions"), opcodes);
 }
 
 TEST_CASE("the library exports the calls' symbols and nothing else of its own") {

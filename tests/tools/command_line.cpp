@@ -29,7 +29,7 @@ void check_refused(const CommandResult& result, int status, const std::string& p
 }  // namespace
 
 TEST_CASE("help is there for everything, with an example") {
-  for (const char* command : {"", "generate", "compile", "run", "doctor"}) {
+  for (const char* command : {"", "generate", "compile", "run", "emulate", "doctor"}) {
     const CommandResult result = run_octavo(command + std::string(" --help"));
     CAPTURE(command);
     CHECK(result.status == 0);

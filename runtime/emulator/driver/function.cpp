@@ -125,6 +125,20 @@ CUresult cuFuncSetAttribute(CUfunction function, CUfunction_attribute attribute,
   });
 }
 
+CUresult cuFuncGetParamInfo(CUfunction function, std::size_t index, std::size_t* offset,
+                            std::size_t* bytes) {
+  return with_context(__func__, [&](Context& context) {
+    require(offset != nullptr, "offset: expected a place for the result");
+    const auto& parameters = context.functions.find(function, "function")->info->parameters;
+    if (index >= parameters.size()) {
+      throw Fault(CUDA_ERROR_INVALID_VALUE,
+                  fmt::format("parameter {}: there are {}", index, parameters.size()));
+    }
+    *offset = parameters[index].offset;
+    if (bytes != nullptr) *bytes = parameters[index].bytes;
+  });
+}
+
 // Which memory a multiprocessor prefers changes nothing that a program can see.
 CUresult cuFuncSetCacheConfig(CUfunction function, int preference) {
   return with_context(__func__, [&](Context& context) {

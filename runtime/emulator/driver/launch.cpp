@@ -8,6 +8,8 @@
 namespace octavo::emulator::driver {
 namespace {
 
+thread_local std::uint64_t last_warp_instructions = 0;
+
 // The buffer that `extra` describes: CU_LAUNCH_PARAM_BUFFER_POINTER, _BUFFER_SIZE and _END.
 void copy_extra(void** extra, std::vector<std::byte>& buffer) {
   const void* pointer = nullptr;
@@ -65,7 +67,7 @@ CUresult launch(const char* name, CUfunction function, LaunchShape shape, CUstre
     const std::lock_guard lock(context.running);
     context.check();
     try {
-      found->module->program->launch(*found->info, shape, parameters);
+      last_warp_instructions = found->module->program->launch(*found->info, shape, parameters);
     } catch (const Fault& fault) {
       if (ends_context(fault.code())) context.fail_for_good(fault);
       throw;
@@ -110,4 +112,10 @@ CUresult cuLaunchKernelEx(const CUlaunchConfig* config, CUfunction function, voi
   });
   if (read != CUDA_SUCCESS) return read;
   return launch(__func__, function, shape, stream, params, extra);
+}
+
+CUresult octavoEmulatorWarpInstructions(std::uint64_t* count) {
+  if (count == nullptr) return CUDA_ERROR_INVALID_VALUE;
+  *count = last_warp_instructions;
+  return CUDA_SUCCESS;
 }

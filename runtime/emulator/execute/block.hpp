@@ -68,6 +68,7 @@ struct Launch {
   std::atomic<std::uint64_t> next_turn{0};           // clusters that have been taken in
   std::atomic<std::uint64_t> first_fault{kNoFault};  // the lowest turn that has faulted
   std::atomic<std::int64_t> last_progress{0};        // steady-clock nanoseconds
+  std::atomic<std::uint64_t> warp_instructions{0};   // of the clusters that are done
   std::int64_t deadline = 0;
   std::mutex fault_mutex;
   std::optional<Fault> fault;  // of turn first_fault

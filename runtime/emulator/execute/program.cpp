@@ -110,8 +110,8 @@ class LoadedProgram final : public Program {
     return found == globals_.end() ? nullptr : &*found;
   }
 
-  void launch(const KernelInfo& info, const LaunchShape& shape,
-              std::span<const std::byte> parameters) override {
+  std::uint64_t launch(const KernelInfo& info, const LaunchShape& shape,
+                       std::span<const std::byte> parameters) override {
     const Kernel& kernel = find(info);
     check_shape(info, kernel, shape, parameters.size());
     Launch launch{};
@@ -147,6 +147,7 @@ class LoadedProgram final : public Program {
     launch.grid_workspace = workspace.address();
     run_grid(launch, host_threads());
     if (launch.fault) throw Fault(*launch.fault);
+    return launch.warp_instructions;
   }
 
  private:

@@ -70,9 +70,9 @@ class Program {
   // Runs the whole grid and returns when it is done. `parameters` has parameter_bytes bytes. Throws
   // Fault on the first fault in order of blocks; memory then holds whatever was written until then.
   // Uses OCTAVO_EMULATOR_THREADS host threads (all, if unset), and OCTAVO_EMULATOR_TIMEOUT seconds
-  // at most (600). Thread-safe.
-  virtual void launch(const KernelInfo& kernel, const LaunchShape& shape,
-                      std::span<const std::byte> parameters) = 0;
+  // at most (600). Returns the warp instructions that it took. Thread-safe.
+  virtual std::uint64_t launch(const KernelInfo& kernel, const LaunchShape& shape,
+                               std::span<const std::byte> parameters) = 0;
 };
 
 }  // namespace octavo::emulator

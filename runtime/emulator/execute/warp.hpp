@@ -77,6 +77,7 @@ struct alignas(64) Warp {
   std::uint32_t shared_begin;       // the block's own first shared address
   std::uint32_t barrier_result[3];  // of barrier.red: popc, and, or
   std::uint64_t gridid;
+  std::uint64_t instructions;  // that it has issued, whichever lanes took part
   const std::byte* parameters;
   const std::uint64_t* symbols;  // addresses of the module's variables, by number
   std::byte* shared;             // where shared address 0 is, of the cluster's block 0

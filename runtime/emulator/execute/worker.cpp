@@ -56,6 +56,7 @@ void Worker::round() {
     resident.polling_rounds = advanced ? 0 : resident.polling_rounds + 1;
     if (cluster.fault) launch_.record(cluster.turn, *cluster.fault);
     if (cluster.live_warps == 0 || given_up(resident)) {
+      for (const Warp* warp : cluster.warps) launch_.warp_instructions += warp->instructions;
       spare_ = std::move(resident_[i]);
       resident_.erase(resident_.begin() + static_cast<std::ptrdiff_t>(i));
       polling = false;

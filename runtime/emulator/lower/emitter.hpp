@@ -147,6 +147,7 @@ class Emitter {
   void check_in_flight();                                              // before an instruction
   std::vector<std::uint32_t> lines_with_a(ptx::RegisterId reg) const;  // of wgmmas
   void note_fragments();                                               // after it
+  void count_instructions(const BasicBlock& block);
   llvm::FunctionCallee callee(llvm::StringRef name, llvm::Type* result,
                               std::initializer_list<Value*> arguments);
   Value* scratch(std::uint32_t bytes);

@@ -81,6 +81,7 @@ void Emitter::emit_block(std::uint32_t number) {
   begin(blocks_[number]);
   const BasicBlock& block = graph_.blocks[number];
   if (!block.converged && (block.all_lanes || block.members != nullptr)) emit_entry_check(block);
+  count_instructions(block);
   for (std::uint32_t s = block.first; s < block.last; ++s) {
     begin_step(graph_.steps[s]);
     check_in_flight();
@@ -97,6 +98,12 @@ void Emitter::begin_step(const Step& step) {
   step_ = &step;
   scratch_used_ = 0;
   undefined_ = number(0);
+}
+
+void Emitter::count_instructions(const BasicBlock& block) {
+  constexpr std::size_t kOffset = offsetof(Warp, instructions);
+  Value* before = load_member(ir_.getInt64Ty(), kOffset);
+  ir_.CreateStore(ir_.CreateAdd(before, ir_.getInt64(block.last - block.first)), member(kOffset));
 }
 
 Emitter::Value* Emitter::is_converged() {
