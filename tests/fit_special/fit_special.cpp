@@ -1,178 +1,183 @@
-// Prints runtime/emulator/tensor_core/special_tables.cpp from the recordings:
+// Prints the special functions' tables from recordings of an H100:
 //
 //   octavo_fit_special mufu-h100.tar.gz > special_tables.cpp
+//   octavo_fit_special sin.approx.ftz.f32.tar.gz cos.approx.ftz.f32.tar.gz tanh.approx.f32.tar.gz
+//       > special_tables_sampled.cpp
 //
-// c1 and c2 of a segment are where least squares puts them, to the nearest integers of which every
-// recorded result is the truncated sum for some c0; of c0 there is then one.
+// The first has results of whole binades (tests/vectors/recordings.hpp); the others, as
+// tools/gpu.sh records them, those of every so many fp32: p-3.every64.u32.
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <array>
 #include <bit>
 #include <cmath>
 #include <cstdio>
 #include <cstring>
 #include <map>
 #include <stdexcept>
+#include <vector>
 
 #include "../vectors/recordings.hpp"
-#include "tensor_core/special_tables.hpp"
+#include "fit.hpp"
 
 namespace octavo::emulator::tensor_core {
 namespace {
 
-using Values = std::vector<std::int64_t>;  // of a binade, in units of the last of 24 digits
+using Samples = std::vector<std::vector<Sample>>;  // of each segment
 
-struct Function {
+// |y|, truncated to 24 digits, in units of 2^-scale.
+Sample sample_of(std::int64_t x, double y, int scale) {
+  const int ulp = std::max(std::ilogb(y) - 23 + scale, 0);
+  return {x, static_cast<std::int64_t>(std::ldexp(std::abs(y), scale)), std::int64_t{1} << ulp};
+}
+
+void print_table(const std::string& name, const Interpolation& interpolation,
+                 const Samples& samples) {
+  fmt::print("const Segment k{}Segments[{}] = {{\n", name, samples.size());
+  for (std::size_t i = 0; i < samples.size(); ++i) {
+    const Segment segment = fit(interpolation, samples[i]);
+    const bool last = i % 4 == 3 || i + 1 == samples.size();
+    fmt::print("{}{{{}, {}, {}}}{}", i % 4 == 0 ? "    " : " ", segment.c0, segment.c1, segment.c2,
+               last ? ",\n" : ",");
+  }
+  fmt::print("}};\n\n");
+}
+
+// --- whole binades
+
+struct Whole {
   std::string table;
   std::vector<std::string> recordings;  // in the order of the table's segments
   Interpolation interpolation;
-  int digits;    // a value is that many binary digits after the point
-  double added;  // to the recorded result
+  int digits;    // of the results after the binary point
+  double added;  // to the recorded result, for what the table holds
+  double factor = 1;
 };
 
-const Function kFunctions[] = {
-    {"Ex2", {"ex2_p0"}, kEx2, 23, 0},
+const Whole kWhole[] = {
+    // 2^x for x in [1, 2) has the mantissas of x - 1.
+    {"Ex2", {"ex2_p0"}, kEx2, 23, 0, 0.5},
     {"Rcp", {"rcp_0"}, kRcp, 24, 0},
     {"Lg2", {"lg2_1"}, kLg2, 23, -1},
     {"Rsqrt", {"rsq_0", "rsq_1"}, kRsqrt, 24, 0},
     {"Sqrt", {"sqrt_0", "sqrt_1"}, kSqrt, 23, 0},
 };
 
-// As its definition says, bit by bit.
-std::int64_t truncated_square(std::int64_t x) {
-  std::int64_t sum = 0;
-  for (int i = 0; i < 17; ++i)
-    for (int j = 0; j <= i; ++j) {
-      const int weight = i == j ? 2 * i : i + j + 1;
-      if (weight >= 19 && (x >> i & 1) && (x >> j & 1)) sum += std::int64_t{1} << (weight - 19);
-    }
-  return sum;
-}
-
-// The coefficients of 1, x and y (both in [0, 1)) that are nearest to the values.
-std::array<double, 3> least_squares(const std::vector<std::array<double, 2>>& points,
-                                    const std::int64_t* values) {
-  double matrix[3][4] = {};
-  for (std::size_t i = 0; i < points.size(); ++i) {
-    const double row[] = {1, points[i][0], points[i][1],
-                          static_cast<double>(values[i] - values[0]) + 0.5};
-    for (int r = 0; r < 3; ++r)
-      for (int c = 0; c < 4; ++c) matrix[r][c] += row[r] * row[c];
-  }
-  for (int pivot = 0; pivot < 3; ++pivot)
-    for (int r = 0; r < 3; ++r) {
-      if (r == pivot) continue;
-      const double factor = matrix[r][pivot] / matrix[pivot][pivot];
-      for (int c = pivot; c < 4; ++c) matrix[r][c] -= factor * matrix[pivot][c];
-    }
-  return {matrix[0][3] / matrix[0][0], matrix[1][3] / matrix[1][1], matrix[2][3] / matrix[2][2]};
-}
-
-class Fit {
- public:
-  Fit(const Interpolation& interpolation, int digits)
-      : interpolation_(interpolation), shift_(interpolation.scale - digits) {
-    const int step = 1 << (interpolation.segment_bits - 6);
-    for (std::int64_t x = 0; x < 1 << 17; x += step) {
-      x_.push_back(x);
-      square_.push_back(truncated_square(x));
-      points_.push_back(
-          {static_cast<double>(x) * 0x1p-17, static_cast<double>(square_.back()) * 0x1p-15});
-    }
-  }
-  std::size_t size() const { return x_.size(); }
-
-  Segment operator()(const std::int64_t* values) const {
-    const auto real = least_squares(points_, values);
-    const auto c1 = std::lround(std::ldexp(real[1], shift_ - 17));
-    const auto c2 = std::lround(std::ldexp(real[2], shift_ - 15 - interpolation_.c2_shift));
-    // The ends of the first and last segments, where results are exact or repeat, disturb the fit.
-    for (const int d2 : {0, 1, -1})
-      for (const int d1 : {0, 1, -1}) {
-        const Segment segment = with_c0(values, c1 + d1, c2 + d2);
-        if (segment.c0 != 0) return segment;
-      }
-    throw std::runtime_error("no coefficients reproduce a segment");
-  }
-
- private:
-  // c0 is 0 where there is none.
-  Segment with_c0(const std::int64_t* values, std::int64_t c1, std::int64_t c2) const {
-    // A first value that is exact by itself, rsqrt's of 1, is not the table's.
-    std::int64_t low = std::numeric_limits<std::int64_t>::min(), high = -low - 1;
-    for (std::size_t i = 1; i < size(); ++i) {
-      const std::int64_t rest =
-          c1 * x_[i] + (c2 * square_[i] << interpolation_.c2_shift) + interpolation_.bias;
-      low = std::max(low, (values[i] << shift_) - rest);
-      high = std::min(high, ((values[i] + 1) << shift_) - 1 - rest);
-    }
-    const std::int64_t c0 = high >> interpolation_.c0_shift;
-    if ((c0 << interpolation_.c0_shift) < low) return {0, 0, 0};
-    return {static_cast<std::int32_t>(c0), static_cast<std::int32_t>(c1),
-            static_cast<std::int32_t>(c2)};
-  }
-
-  Interpolation interpolation_;
-  int shift_;
-  std::vector<std::int64_t> x_, square_;
-  std::vector<std::array<double, 2>> points_;
-};
-
-Values values_of(const Recording& recording, const Function& function) {
-  Values values;
-  for (std::size_t i = 0; i < recording.differences.size(); ++i) {
-    const auto x = recording.first + static_cast<std::uint32_t>(i);
-    const auto bits = correctly_rounded(recording.function, x) +
+void add_samples(const Whole& table, const Recording& recording, Samples& samples) {
+  const int segment_bits = table.interpolation.segment_bits, unused = 23 - segment_bits;
+  const int shift = table.interpolation.scale - table.digits;
+  const std::size_t first = samples.size();
+  samples.resize(first + (std::size_t{1} << segment_bits));
+  for (std::uint32_t i = 0; i < recording.differences.size(); ++i) {
+    // A segment's first result may be exact by itself, as rsqrt's of 1 is.
+    const std::uint32_t x = i & ((1u << unused) - 1);
+    if (x == 0) continue;
+    const auto bits = correctly_rounded(recording.function, recording.first + i) +
                       static_cast<std::uint32_t>(recording.differences[i]);
-    // 2^x for x in [1, 2) has the mantissas of x - 1.
-    const double y = static_cast<double>(std::bit_cast<float>(bits)) + function.added;
-    const int digits = function.digits - (recording.function == "ex2" ? 1 : 0);
-    values.push_back(static_cast<std::int64_t>(std::ldexp(y, digits)));
+    const double y = static_cast<double>(std::bit_cast<float>(bits)) * table.factor + table.added;
+    samples[first + (i >> unused)].push_back(
+        {std::int64_t{x} << (17 - unused),
+         static_cast<std::int64_t>(std::ldexp(y, table.digits)) << shift,
+         std::int64_t{1} << shift});
   }
-  return values;
 }
 
-void print_tables(const char* archive) {
-  std::map<std::string, Values> values;
+void print_whole(const std::string& archive) {
+  std::map<std::string, Recording> recordings;
   for_each_recording(archive, [&](const Recording& recording) {
-    for (const Function& function : kFunctions)
-      if (std::ranges::count(function.recordings, recording.name) != 0)
-        values[recording.name] = values_of(recording, function);
+    for (const Whole& table : kWhole)
+      if (std::ranges::count(table.recordings, recording.name) != 0)
+        recordings[recording.name] = recording;
   });
-  fmt::print(R"(// Printed by octavo_fit_special from the recordings of an H100.
-#include "tensor_core/special_tables.hpp"
-
-namespace octavo::emulator::tensor_core {{
-
-// clang-format off
-)");
-  for (const Function& function : kFunctions) {
-    const Fit fit(function.interpolation, function.digits);
-    std::vector<Segment> segments;
-    for (const std::string& recording : function.recordings) {
-      const Values& all = values.at(recording);
-      for (std::size_t i = 0; i < all.size(); i += fit.size()) segments.push_back(fit(&all[i]));
-    }
-    fmt::print("const Segment k{}Segments[{}] = {{\n", function.table, segments.size());
-    for (std::size_t i = 0; i < segments.size(); ++i)
-      fmt::print("{}{{{}, {}, {}}}{}", i % 4 == 0 ? "    " : " ", segments[i].c0, segments[i].c1,
-                 segments[i].c2, i % 4 == 3 ? ",\n" : ",");
-    fmt::print("}};\n\n");
+  for (const Whole& table : kWhole) {
+    Samples samples;
+    for (const std::string& name : table.recordings)
+      add_samples(table, recordings.at(name), samples);
+    print_table(table.table, table.interpolation, samples);
   }
-  fmt::print("// clang-format on\n\n}}  // namespace octavo::emulator::tensor_core\n");
+}
+
+// --- samples
+
+// What the unit looks up for sin(x) or cos(x): special_unit.hpp's turns() and unit_sine.
+void add_sine(float x, double y, int quarters, Samples& samples) {
+  const double product = static_cast<double>(x) * static_cast<double>(0x1.45f306p-3f);
+  auto turns = static_cast<float>(product);
+  if (static_cast<double>(turns) > product) turns = std::nextafter(turns, 0.0f);
+  const auto angle = static_cast<std::int64_t>(std::ldexp(turns, 25));
+  const bool mirrored = (((angle >> 23) + quarters) & 1) != 0;
+  const std::int64_t fraction = (mirrored ? ~angle : angle) & 0x7FFFFF;
+  samples[static_cast<std::size_t>(fraction >> 17)].push_back(
+      sample_of(fraction & 0x1FFFF, y, kSin.scale));
+}
+
+// The segments of each binade from 2^-8 on, as powers of two.
+constexpr int kTanhBits[] = {0, 0, 0, 1, 1, 2, 2, 2, 3, 4, 3};
+
+void add_tanh(float x, double y, Samples& samples) {
+  const int binade = std::ilogb(x) + 8;
+  if (binade < 0 || binade >= static_cast<int>(std::size(kTanhBits))) return;
+  std::size_t segment = 0;
+  for (int i = 0; i < binade; ++i) segment += std::size_t{1} << kTanhBits[i];
+  const auto mantissa = std::bit_cast<std::uint32_t>(x) & 0x7FFFFF;
+  const int unused = 23 - kTanhBits[binade];
+  samples[segment + (mantissa >> unused)].push_back(
+      sample_of((mantissa & ((1u << unused) - 1)) >> (unused - 17), y, kTanh.scale));
+}
+
+template <typename Visit>
+void for_each_sample(const std::string& archive, Visit&& visit) {
+  for_each_file(archive, ".u32",
+                [&](const std::string& stem, const std::vector<std::int8_t>& bytes) {
+                  int exponent = 0;
+                  std::uint32_t step = 0;
+                  if (std::sscanf(stem.c_str(), "p%d.every%u", &exponent, &step) != 2)
+                    throw std::runtime_error(fmt::format("{} names no binade and step", stem));
+                  for (std::uint32_t i = 0; i < bytes.size() / 4; ++i) {
+                    float y = 0;
+                    std::memcpy(&y, &bytes[4 * i], sizeof y);
+                    const auto x = (static_cast<std::uint32_t>(exponent + 127) << 23) + i * step;
+                    visit(std::bit_cast<float>(x), static_cast<double>(y));
+                  }
+                });
+}
+
+void print_sampled(const std::string& sin, const std::string& cos, const std::string& tanh) {
+  Samples sine(64), tangent(51);
+  for_each_sample(sin, [&](float x, double y) { add_sine(x, y, 0, sine); });
+  for_each_sample(cos, [&](float x, double y) { add_sine(x, y, 1, sine); });
+  for_each_sample(tanh, [&](float x, double y) { add_tanh(x, y, tangent); });
+  print_table("Sin", kSin, sine);
+  print_table("Tanh", kTanh, tangent);
 }
 
 }  // namespace
 }  // namespace octavo::emulator::tensor_core
 
 int main(int argc, char** argv) {
-  if (argc != 2) {
-    fmt::print(stderr, "usage: octavo_fit_special mufu-h100.tar.gz > special_tables.cpp\n");
+  using namespace octavo::emulator::tensor_core;
+  if (argc != 2 && argc != 4) {
+    fmt::print(stderr,
+               "usage: octavo_fit_special mufu-h100.tar.gz > special_tables.cpp\n"
+               "       octavo_fit_special SIN.tar.gz COS.tar.gz TANH.tar.gz > "
+               "special_tables_sampled.cpp\n");
     return 2;
   }
   try {
-    octavo::emulator::tensor_core::print_tables(argv[1]);
+    fmt::print(R"(// Printed by octavo_fit_special from {} of an H100.
+#include "tensor_core/special_tables.hpp"
+
+namespace octavo::emulator::tensor_core {{
+
+// clang-format off
+)",
+               argc == 2 ? "recordings" : "samples of sin, cos and tanh");
+    if (argc == 2) {
+      print_whole(argv[1]);
+    } else {
+      print_sampled(argv[1], argv[2], argv[3]);
+    }
+    fmt::print("// clang-format on\n\n}}  // namespace octavo::emulator::tensor_core\n");
     return 0;
   } catch (const std::exception& error) {
     fmt::print(stderr, "octavo_fit_special: {}\n", error.what());

@@ -227,6 +227,10 @@ TEST_CASE("wrong input exits with 2 and one line that helps" * doctest::skip(kNo
   check_refused(emulate(folder.write("bad.ptx", replace_first(kScale, "mul.f32", "mul.f32 %x,")) +
                         entry + shape + given),
                 2, "bad.ptx: cuModuleLoadData: line 18");
+  check_refused(emulate(folder.write("wide.ptx", replace_first(kScale, ".param .f32 by",
+                                                               ".param .b8 by[40000]")) +
+                        entry + shape + given),
+                2, "more than 32764 bytes of parameters");
   check_refused(emulate(folder.write("new.ptx", replace_first(kScale, "sm_80", "sm_100")) + entry +
                         shape + given),
                 2, "sm_100");

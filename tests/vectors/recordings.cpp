@@ -40,8 +40,9 @@ std::filesystem::path vectors_folder() {
   return std::filesystem::path(OCTAVO_SOURCE_DIR) / "../shared/vectors";
 }
 
-void for_each_recording(const std::filesystem::path& path,
-                        const std::function<void(const Recording&)>& visit) {
+void for_each_file(
+    const std::filesystem::path& path, const std::string& extension,
+    const std::function<void(const std::string& stem, std::vector<std::int8_t> bytes)>& visit) {
   const std::unique_ptr<archive, int (*)(archive*)> owner(archive_read_new(), archive_read_free);
   archive* reader = owner.get();
   check(reader, archive_read_support_format_tar(reader));
@@ -51,14 +52,24 @@ void for_each_recording(const std::filesystem::path& path,
   for (int status; (status = archive_read_next_header(reader, &entry)) != ARCHIVE_EOF;) {
     check(reader, status);
     const std::filesystem::path file = archive_entry_pathname(entry);
-    if (file.extension() != ".i8") continue;
-    Recording recording = named(file.stem());
-    recording.differences.resize(kBinade);
-    const auto read = archive_read_data(reader, recording.differences.data(), kBinade);
-    if (read != static_cast<la_ssize_t>(kBinade))
-      throw std::runtime_error(fmt::format("{} is cut short", recording.name));
-    visit(recording);
+    if (file.extension() != extension) continue;
+    std::vector<std::int8_t> bytes(static_cast<std::size_t>(archive_entry_size(entry)));
+    const auto read = archive_read_data(reader, bytes.data(), bytes.size());
+    if (read != static_cast<la_ssize_t>(bytes.size()))
+      throw std::runtime_error(fmt::format("{} is cut short", file.string()));
+    visit(file.stem(), std::move(bytes));
   }
+}
+
+void for_each_recording(const std::filesystem::path& path,
+                        const std::function<void(const Recording&)>& visit) {
+  for_each_file(path, ".i8", [&](const std::string& stem, std::vector<std::int8_t> bytes) {
+    Recording recording = named(stem);
+    if (bytes.size() != kBinade)
+      throw std::runtime_error(fmt::format("{} is no whole binade", stem));
+    recording.differences = std::move(bytes);
+    visit(recording);
+  });
 }
 
 std::uint32_t correctly_rounded(const std::string& function, std::uint32_t bits) {

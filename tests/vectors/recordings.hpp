@@ -22,7 +22,13 @@ struct Recording {
   std::vector<std::int8_t> differences;
 };
 
-// In the order of the archive. Throws std::runtime_error where it cannot be read.
+// The files of a .tar.gz with the extension, by their stems, in the archive's order. Throws
+// std::runtime_error where it cannot be read.
+void for_each_file(
+    const std::filesystem::path& archive, const std::string& extension,
+    const std::function<void(const std::string& stem, std::vector<std::int8_t> bytes)>& visit);
+
+// Likewise, its recordings.
 void for_each_recording(const std::filesystem::path& archive,
                         const std::function<void(const Recording&)>& visit);
 

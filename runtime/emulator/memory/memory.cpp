@@ -1,7 +1,9 @@
 #include "memory/memory.hpp"
 
 #include <fmt/core.h>
+#include <unistd.h>
 
+#include <algorithm>
 #include <atomic>
 #include <cstdlib>
 #include <cstring>
@@ -20,6 +22,14 @@ constexpr std::uint64_t kAlignment = 512;
 constexpr std::uint64_t kGap = 512;
 // Freed ranges remembered for messages; older ones are described as plain non-memory.
 constexpr std::size_t kFreedRemembered = 4096;
+
+// An allocation is written at once, so that the host has to have it: more would not fail but end
+// the process.
+std::size_t host_bytes() {
+  static const auto bytes = static_cast<std::size_t>(sysconf(_SC_PHYS_PAGES)) / 8 * 7 *
+                            static_cast<std::size_t>(sysconf(_SC_PAGESIZE));
+  return bytes;
+}
 
 }  // namespace
 
@@ -76,13 +86,15 @@ std::uint64_t Memory::allocate(std::size_t bytes) {
   std::unique_lock lock(state_->mutex);
   const std::size_t rounded = (bytes + kAlignment - 1) / kAlignment * kAlignment;
   void* block = nullptr;
-  if (rounded >= bytes && rounded <= state_->capacity - state_->used) {
+  const std::size_t most = std::min(state_->capacity, host_bytes());
+  if (rounded >= bytes && rounded <= most - state_->used) {
     block = std::aligned_alloc(kAlignment, rounded + kGap);
   }
   if (block == nullptr) {
     throw Fault(CUDA_ERROR_OUT_OF_MEMORY,
-                fmt::format("out of memory: {} bytes asked for, {} of {} free", bytes,
-                            state_->capacity - state_->used, state_->capacity));
+                fmt::format("out of memory: {} bytes asked for, {} of {} free{}", bytes,
+                            most - state_->used, most,
+                            most < state_->capacity ? ", which is what the host has" : ""));
   }
   std::memset(block, 0xFF, rounded + kGap);
   const auto begin = reinterpret_cast<std::uint64_t>(block);

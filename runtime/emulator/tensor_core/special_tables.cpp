@@ -1,4 +1,4 @@
-// Printed by octavo_fit_special from the recordings of an H100.
+// Printed by octavo_fit_special from recordings of an H100.
 #include "tensor_core/special_tables.hpp"
 
 namespace octavo::emulator::tensor_core {

@@ -1,5 +1,4 @@
-// Fitted as special_tables.cpp is, to the H100's results for samples of sin, cos and tanh: every 64th
-// (tanh: 32nd) fp32 from 2^-12 to 2^4, which `tools/gpu.sh` records.
+// Printed by octavo_fit_special from samples of sin, cos and tanh of an H100.
 #include "tensor_core/special_tables.hpp"
 
 namespace octavo::emulator::tensor_core {
@@ -39,6 +38,7 @@ const Segment kTanhSegments[51] = {
     {16773088, 972, -1296}, {16775696, 356, -464}, {16776656, 132, -176}, {16777012, 48, -64},
     {16777140, 20, -32}, {16777188, 8, -16}, {16777204, 4, -8},
 };
+
 // clang-format on
 
 }  // namespace octavo::emulator::tensor_core
