@@ -8,6 +8,7 @@
 #include <filesystem>
 
 #include "program.hpp"
+#include "runtime/driver.hpp"
 
 using namespace octavo::test;
 
@@ -75,6 +76,41 @@ TEST_CASE("fp8 products with accumulators in flight across iterations") {
 TEST_CASE("bf16 products, A from registers and B along n") {
   const Matrix a(kM * kK, 3), b(kK * kN, 4);
   check("gemm_bf16", a.bf16, b.bf16, product(a, b, kN, 1));
+}
+
+namespace {
+
+// Of a row-major matrix of bytes; boxes of 64 rows of 128 bytes, as wgmma reads them.
+CUtensorMap tensor_map(CUdeviceptr matrix, unsigned rows, unsigned columns) {
+  CUtensorMap map;
+  const std::uint64_t sizes[] = {columns, rows}, strides[] = {columns};
+  const unsigned box[] = {128, 64}, steps[] = {1, 1};
+  REQUIRE(device().driver().cuTensorMapEncodeTiled(
+              &map, CU_TENSOR_MAP_DATA_TYPE_UINT8, 2, reinterpret_cast<void*>(matrix), sizes,
+              strides, box, steps, CU_TENSOR_MAP_INTERLEAVE_NONE, CU_TENSOR_MAP_SWIZZLE_128B,
+              CU_TENSOR_MAP_L2_PROMOTION_NONE, CU_TENSOR_MAP_FLOAT_OOB_FILL_NONE) == CUDA_SUCCESS);
+  return map;
+}
+
+}  // namespace
+
+TEST_CASE("fp8 products of tiles that another warpgroup fetches") {
+  const Matrix a(kM * kK, 5), b(kN * kK, 6);
+  const auto expected = product(a, b, 1, kK);
+  const Array<std::uint8_t> a_bytes(a.e4m3), b_bytes(b.e4m3);
+  const CUtensorMap a_map = tensor_map(*a_bytes, kM, kK), b_map = tensor_map(*b_bytes, kN, kK);
+  Program program("wgmma");
+  for (const std::string order : kOrders) {
+    setenv("OCTAVO_ASYNC", order.c_str(), 1);
+    CAPTURE(order);
+    each_schedule([&] {
+      Array<float> c(expected.size());
+      program.launch("gemm_tma", {kN / 64, kM / 64}, {256}, 34 << 10, a_map, b_map, *c,
+                     static_cast<int>(kN), static_cast<int>(kK));
+      CHECK(c.values() == expected);
+    });
+  }
+  unsetenv("OCTAVO_ASYNC");
 }
 
 namespace {

@@ -67,8 +67,8 @@ __device__ void load_tile(unsigned char* tile, const unsigned char* from, int pi
   }
 }
 
-__device__ void store_tile(const float (&d)[32], float* c, int pitch) {
-  const int row = threadIdx.x / 32 * 16 + threadIdx.x % 32 / 4, column = threadIdx.x % 4 * 2;
+__device__ void store_tile(const float (&d)[32], float* c, int pitch, int thread) {
+  const int row = thread / 32 * 16 + thread % 32 / 4, column = thread % 4 * 2;
   for (int i = 0; i < 32; ++i) c[(row + i / 2 % 2 * 8) * pitch + column + i / 4 * 8 + i % 2] = d[i];
 }
 
@@ -77,11 +77,12 @@ struct Tiles {
 };
 extern __shared__ __align__(1024) unsigned char memory[];
 
-__device__ void multiply_fp8(float (&d)[32], const Tiles& tiles, int stage, bool accumulate) {
-  const u64 a = descriptor(shared_address(tiles.a[stage]), 16, 1024, kSwizzle128);
-  const u64 b = descriptor(shared_address(tiles.b[stage]), 16, 1024, kSwizzle128);
+__device__ void multiply_fp8(float (&d)[32], const unsigned char* a, const unsigned char* b,
+                             bool accumulate) {
+  const u64 from_a = descriptor(shared_address(a), 16, 1024, kSwizzle128);
+  const u64 from_b = descriptor(shared_address(b), 16, 1024, kSwizzle128);
 #pragma unroll
-  for (int k = 0; k < 4; ++k) wgmma_fp8(d, a + 2 * k, b + 2 * k, accumulate || k != 0);
+  for (int k = 0; k < 4; ++k) wgmma_fp8(d, from_a + 2 * k, from_b + 2 * k, accumulate || k != 0);
 }
 
 // c = a b', all row-major: a is m x k and b n x k, of e4m3.
@@ -97,14 +98,14 @@ extern "C" __global__ void __launch_bounds__(128)
     if (!lacks(kNoProxyFence)) fence_proxy_async();
     __syncthreads();
     if (!lacks(kNoFence)) wgmma_fence();
-    multiply_fp8(d, tiles, i % 2, i != 0);
+    multiply_fp8(d, tiles.a[i % 2], tiles.b[i % 2], i != 0);
     wgmma_commit();
     if (!lacks(kNoWait)) wgmma_wait<1>();
     if (!lacks(kNoBarrier)) __syncthreads();  // the other stage has been read by all
   }
   if (!lacks(kNoLastWait)) wgmma_wait<0>();
   settle(d);
-  store_tile(d, c + blockIdx.y * 64 * n + blockIdx.x * 64, n);
+  store_tile(d, c + blockIdx.y * 64 * n + blockIdx.x * 64, n, threadIdx.x);
 }
 
 // The same with sums in fp32 registers: a step's products are added while the next ones' are made.
@@ -121,7 +122,7 @@ extern "C" __global__ void __launch_bounds__(128)
     __syncthreads();
     settle(into);
     wgmma_fence();
-    multiply_fp8(into, tiles, i % 2, false);
+    multiply_fp8(into, tiles.a[i % 2], tiles.b[i % 2], false);
     wgmma_commit();
   };
   const auto add = [&](float(&from)[32]) {
@@ -143,7 +144,7 @@ extern "C" __global__ void __launch_bounds__(128)
   }
   wgmma_wait<0>();
   add(d[0]);
-  store_tile(sums, c + blockIdx.y * 64 * n + blockIdx.x * 64, n);
+  store_tile(sums, c + blockIdx.y * 64 * n + blockIdx.x * 64, n, threadIdx.x);
 }
 
 // c = a b, all row-major: a is m x k and b k x n, of bf16. A goes to registers, B stays as it lies.
@@ -185,5 +186,87 @@ extern "C" __global__ void __launch_bounds__(128)
   }
   wgmma_wait<0>();
   settle(d);
-  store_tile(d, c + blockIdx.y * 64 * n + blockIdx.x * 64, n);
+  store_tile(d, c + blockIdx.y * 64 * n + blockIdx.x * 64, n, threadIdx.x);
+}
+
+// --- a warpgroup that fetches and one that multiplies, with a ring of tiles between them
+
+__device__ void mbarrier_init(u64& at, u32 count) {
+  asm volatile("mbarrier.init.shared::cta.b64 [%0], %1;" ::"r"(shared_address(&at)), "r"(count));
+}
+__device__ void mbarrier_arrive(u64& at) {
+  asm volatile("mbarrier.arrive.shared::cta.b64 _, [%0];" ::"r"(shared_address(&at)) : "memory");
+}
+__device__ void mbarrier_expect(u64& at, u32 bytes) {
+  asm volatile("mbarrier.arrive.expect_tx.shared::cta.b64 _, [%0], %1;" ::"r"(shared_address(&at)),
+               "r"(bytes)
+               : "memory");
+}
+__device__ void mbarrier_wait(u64& at, u32 parity) {
+  int done = 0;
+  while (!done) {
+    asm volatile(
+        "{.reg .pred p; mbarrier.try_wait.parity.shared::cta.b64 p, [%1], %2;\n"
+        "selp.b32 %0, 1, 0, p;}\n"
+        : "=r"(done)
+        : "r"(shared_address(&at)), "r"(parity)
+        : "memory");
+  }
+}
+
+struct alignas(64) TensorMap {
+  unsigned char opaque[128];
+};
+__device__ void tma_load(unsigned char* to, const TensorMap& map, int x, int y, u64& mbarrier) {
+  asm volatile(
+      "cp.async.bulk.tensor.2d.shared::cluster.global.mbarrier::complete_tx::bytes [%0], [%1, {%2, "
+      "%3}], [%4];" ::"r"(shared_address(to)),
+      "l"(&map), "r"(x), "r"(y), "r"(shared_address(&mbarrier))
+      : "memory");
+}
+
+constexpr int kStages = 2;
+struct Ring {
+  unsigned char a[kStages][64 * 128], b[kStages][64 * 128];
+  u64 full[kStages], empty[kStages];
+};
+
+extern "C" __global__ void __maxnreg__(128)
+    gemm_tma(const __grid_constant__ TensorMap a, const __grid_constant__ TensorMap b, float* c,
+             int n, int k) {
+  Ring& ring = *reinterpret_cast<Ring*>(memory);
+  if (threadIdx.x == 0) {
+    for (int s = 0; s < kStages; ++s) {
+      mbarrier_init(ring.full[s], 1);
+      mbarrier_init(ring.empty[s], 4);
+    }
+    fence_proxy_async();
+  }
+  __syncthreads();
+  if (threadIdx.x < 128) {
+    asm volatile("setmaxnreg.dec.sync.aligned.u32 40;");
+    if (threadIdx.x != 0) return;
+    for (int i = 0; i < k / 128; ++i) {
+      const int stage = i % kStages;
+      if (i >= kStages) mbarrier_wait(ring.empty[stage], (i / kStages - 1) % 2);
+      mbarrier_expect(ring.full[stage], 2 * 64 * 128);
+      tma_load(ring.a[stage], a, i * 128, blockIdx.y * 64, ring.full[stage]);
+      tma_load(ring.b[stage], b, i * 128, blockIdx.x * 64, ring.full[stage]);
+    }
+    return;
+  }
+  asm volatile("setmaxnreg.inc.sync.aligned.u32 208;");
+  float d[32];
+  for (int i = 0; i < k / 128; ++i) {
+    const int stage = i % kStages;
+    mbarrier_wait(ring.full[stage], i / kStages % 2);
+    wgmma_fence();
+    multiply_fp8(d, ring.a[stage], ring.b[stage], i != 0);
+    wgmma_commit();
+    wgmma_wait<1>();
+    if (i != 0 && threadIdx.x % 32 == 0) mbarrier_arrive(ring.empty[(i - 1) % kStages]);
+  }
+  wgmma_wait<0>();
+  settle(d);
+  store_tile(d, c + blockIdx.y * 64 * n + blockIdx.x * 64, n, threadIdx.x - 128);
 }
