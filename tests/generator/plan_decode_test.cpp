@@ -140,8 +140,14 @@ TEST_CASE("splits fill the device, but do not cut what is short") {
   const int splits = choose_splits(decode, shape, 132);
   CHECK(splits * 8 <= 132);
   CHECK(splits * 8 > 132 / 2);
+  shape.sequences = 8;
+  CHECK(choose_splits(decode, shape, 132) == 2);
+  shape.max_kv_length = 4096;
+  CHECK(choose_splits(decode, shape, 132) == 1);
   shape.sequences = 64;
   CHECK(choose_splits(decode, shape, 132) == 1);
+  shape = {.sequences = 1, .tokens = 1, .max_kv_length = 1024};
+  CHECK(choose_splits(decode, shape, 132) == 8);
   shape = {.sequences = 1, .tokens = 1, .max_kv_length = 20};
   CHECK(choose_splits(decode, shape, 132) == 1);
   shape.sequences = 0;
