@@ -1,10 +1,14 @@
 // The orders in which asynchronous work completes and warps run.
 #pragma once
 
+#include <doctest/doctest.h>
+
 #include <cstdlib>
 #include <string>
 #include <utility>
 
+#include "cuda_abi.h"
+#include "driver/api.hpp"
 #include "harness.hpp"
 
 namespace octavo::emulator::test {
@@ -32,5 +36,13 @@ class InOrder {
   InOrder(const InOrder&) = delete;
   InOrder& operator=(const InOrder&) = delete;
 };
+
+// A context, which calls of the driver need.
+inline void use_device() {
+  CUcontext context = nullptr;
+  REQUIRE(cuInit(0) == CUDA_SUCCESS);
+  REQUIRE(cuDevicePrimaryCtxRetain(&context, 0) == CUDA_SUCCESS);
+  REQUIRE(cuCtxSetCurrent(context) == CUDA_SUCCESS);
+}
 
 }  // namespace octavo::emulator::test

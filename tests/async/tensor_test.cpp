@@ -7,8 +7,6 @@
 #include <random>
 #include <span>
 
-#include "cuda_abi.h"
-#include "driver/api.hpp"
 #include "orders.hpp"
 
 using namespace octavo::emulator;
@@ -188,13 +186,6 @@ constexpr const char* kAdd = R"(
 struct Outcome {
   std::vector<std::uint8_t> tensor, shared;
 };
-
-void use_device() {
-  CUcontext context = nullptr;
-  REQUIRE(cuInit(0) == CUDA_SUCCESS);
-  REQUIRE(cuDevicePrimaryCtxRetain(&context, 0) == CUDA_SUCCESS);
-  REQUIRE(cuCtxSetCurrent(context) == CUDA_SUCCESS);
-}
 
 // Hopper has the first four.
 std::span<const Pattern> patterns() {

@@ -132,6 +132,7 @@ void AsyncQueue::perform(List& list, std::size_t index, std::uint32_t lanes) {
   read(operation);
   operation.perform(lanes);
   for (const SharedRange& written : operation.writes) {
+    if (operation.reduces) break;  // what is undefined stays so
     if ((written.lanes & lanes) != 0) cluster_->defined->set(written.begin, written.bytes);
   }
   cluster_->shadow->end_writes(operation, lanes);
@@ -194,7 +195,7 @@ void AsyncQueue::end_block(Block& block) {
       const bool touches = std::any_of(operation.writes.begin(), operation.writes.end(), inside) ||
                            (!operation.has_read &&
                             std::any_of(operation.reads.begin(), operation.reads.end(), inside));
-      if (touches && operation.async_proxy) {
+      if (touches && operation.group != Group::cp_async) {
         report(*cluster_, CUDA_ERROR_LAUNCH_FAILED, operation.site,
                fmt::format("block ({},{},{}) ended while this was in flight; nothing waited for it",
                            block.index[0], block.index[1], block.index[2]));

@@ -59,6 +59,7 @@ class Operation {
   std::byte* mbarrier = nullptr;  // the object whose phase it helps to complete
   bool in_order = false;          // earlier work of the same lanes and group comes first
   bool async_proxy = true;        // false: it reads and writes as the issuing threads do
+  bool reduces = false;           // its writes are atomic: others may reduce there at the same time
   bool has_read = false;
   std::vector<SharedRange> reads, writes;
   std::uint64_t sequence = 0;  // in the cluster

@@ -1,8 +1,9 @@
-// cp.async.bulk and cp.reduce.async.bulk.
+// cp.async.bulk, cp.reduce.async.bulk, st.async and red.async.
 #include "execute/bulk_copy.hpp"
 
 #include <fmt/core.h>
 
+#include <array>
 #include <cstring>
 #include <utility>
 
@@ -33,17 +34,18 @@ void BulkOperation::perform(std::uint32_t) {
 std::byte* resolve_signal(Warp& warp, int lane, std::uint64_t address, SharedWindow window,
                           const std::byte* destination) {
   std::byte* mbarrier = resolve_window(warp, lane, address, 8, 8, window);
-  const Shadow& shadow = *warp.shadow;
-  if (warp.shadow->find_mbarrier(mbarrier) == nullptr) {
-    fault(warp, lane, fmt::format("no mbarrier is initialised at {}", shadow.name(mbarrier)));
-  }
   const Cluster& cluster = *warp.block->cluster;
   if (rank_of(cluster, mbarrier) != rank_of(cluster, destination)) {
     fault(warp, lane,
           fmt::format("the mbarrier at {} is of another block than the destination",
-                      shadow.name(mbarrier)));
+                      warp.shadow->name(mbarrier)));
   }
   return mbarrier;
+}
+
+void require_mbarrier(Warp& warp, int lane, const std::byte* mbarrier) {
+  if (warp.shadow->find_mbarrier(mbarrier) != nullptr) return;
+  fault(warp, lane, fmt::format("no mbarrier is initialised at {}", warp.shadow->name(mbarrier)));
 }
 
 std::byte* in_block(Warp& warp, int lane, std::byte* at, std::uint32_t rank) {
@@ -51,12 +53,13 @@ std::byte* in_block(Warp& warp, int lane, std::byte* at, std::uint32_t rank) {
   if (rank >= cluster.blocks.size()) {
     fault(warp, lane, fmt::format("block {} of a cluster of {}", rank, cluster.blocks.size()));
   }
-  return at - cluster.blocks[rank_of(cluster, at)].shared + cluster.blocks[rank].shared;
+  const auto offset = static_cast<std::uint64_t>(at - cluster.blocks[rank_of(cluster, at)].shared);
+  return resolve_cluster(warp, lane, rank * kSharedWindow + offset, 0, 1);
 }
 
 namespace {
 
-class BulkCopy final : public BulkOperation {
+class BulkCopy : public BulkOperation {
  public:
   BulkCopy(const Warp& issuing, int lane, std::byte* to, const std::byte* from, std::uint32_t size,
            Combine combine, std::byte* signalled)
@@ -64,7 +67,9 @@ class BulkCopy final : public BulkOperation {
         to_(to),
         from_(from),
         size_(size),
-        combine_(combine) {}
+        combine_(combine) {
+    reduces = combine != nullptr;
+  }
 
  private:
   void gather(std::byte* data) override { std::memcpy(data, from_, size_); }
@@ -80,6 +85,20 @@ class BulkCopy final : public BulkOperation {
   const std::byte* from_;
   std::uint32_t size_;
   Combine combine_;
+};
+
+// st.async and red.async: of what a lane's registers held.
+class AsyncStore final : public BulkCopy {
+ public:
+  AsyncStore(const Warp& issuing, int lane, std::byte* to, const std::array<std::byte, 16>& values,
+             std::uint32_t size, Combine combine, std::byte* signalled)
+      : BulkCopy(issuing, lane, to, values_.data(), size, combine, signalled), values_(values) {
+    async_proxy = false;
+    writes = {{to, size}};
+  }
+
+ private:
+  std::array<std::byte, 16> values_;
 };
 
 void check_size(Warp& warp, int lane, std::uint32_t size) {
@@ -138,12 +157,33 @@ static void octavo_bulk_send(Warp* warp, std::uint32_t mask, const std::uint64_t
     std::byte* target = resolve_window(*warp, lane, to[lane], bytes, 16, SharedWindow::cluster);
     std::byte* source = resolve_shared(*warp, lane, from[lane], bytes, 16);
     std::byte* signal = resolve_signal(*warp, lane, mbarrier[lane], SharedWindow::cluster, target);
+    require_mbarrier(*warp, lane, signal);
     auto copy = std::make_unique<BulkCopy>(
         *warp, lane, target, source, bytes,
         find_combine(Reduction{reduction}, ElementType{type}, true), signal);
     if (bytes != 0) copy->reads = {{source, bytes}};
     if (bytes != 0) copy->writes = {{target, bytes}};
     issue(*warp, std::move(copy));
+  });
+}
+
+// registers -> shared of a block of the cluster: `count` elements, each of all lanes.
+static void octavo_async_store(Warp* warp, std::uint32_t mask, std::uint32_t window,
+                               const std::uint64_t* to, const std::byte* values,
+                               std::uint32_t count, const std::uint64_t* mbarrier,
+                               std::uint32_t reduction, std::uint32_t type) {
+  const std::uint32_t element = bytes_of(ElementType{type}), size = count * element;
+  const Combine combine = find_combine(Reduction{reduction}, ElementType{type}, true);
+  for_lanes(mask, [&](int lane) {
+    std::byte* target = resolve_window(*warp, lane, to[lane], size, size, SharedWindow{window});
+    std::byte* signal = resolve_signal(*warp, lane, mbarrier[lane], SharedWindow{window}, target);
+    require_mbarrier(*warp, lane, signal);
+    std::array<std::byte, 16> own;
+    for (std::uint32_t i = 0; i < count; ++i) {
+      std::memcpy(&own[i * element],
+                  values + (i * kLanes + static_cast<std::uint32_t>(lane)) * element, element);
+    }
+    issue(*warp, std::make_unique<AsyncStore>(*warp, lane, target, own, size, combine, signal));
   });
 }
 
@@ -169,7 +209,8 @@ std::span<const Helper> bulk_copy_helpers() {
   static const Helper list[] = {
       OCTAVO_HELPER(octavo_bulk_load),   OCTAVO_HELPER(octavo_bulk_store),
       OCTAVO_HELPER(octavo_bulk_send),   OCTAVO_HELPER(octavo_bulk_prefetch),
-      OCTAVO_HELPER(octavo_bulk_commit), OCTAVO_HELPER(octavo_bulk_wait)};
+      OCTAVO_HELPER(octavo_bulk_commit), OCTAVO_HELPER(octavo_bulk_wait),
+      OCTAVO_HELPER(octavo_async_store)};
   return list;
 }
 

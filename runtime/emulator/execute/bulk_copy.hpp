@@ -28,22 +28,29 @@ class BulkOperation : public Operation {
   std::vector<std::byte> data_;  // between the two
 };
 
-// The mbarrier that a lane's operation names, which must be initialised and of the block that holds
-// the destination.
+// The mbarrier that a lane's operation names, which must be of the block that holds the
+// destination.
 std::byte* resolve_signal(Warp& warp, int lane, std::uint64_t address, SharedWindow window,
                           const std::byte* destination);
+// It must be initialised.
+void require_mbarrier(Warp& warp, int lane, const std::byte* mbarrier);
 
-// The same offset in the shared memory of the cluster's block of this rank.
+// The same offset in the shared memory of the cluster's block of this rank, which must be there.
 std::byte* in_block(Warp& warp, int lane, std::byte* at, std::uint32_t rank);
 
 // Of ctaMask's blocks; those of the destination's own if there is no mask.
 template <typename F>
 void for_destinations(Warp& warp, int lane, const std::uint16_t* cta_mask, std::byte* to,
                       std::byte* mbarrier, F&& issue_one) {
-  if (cta_mask == nullptr) return issue_one(to, mbarrier);
+  if (cta_mask == nullptr) {
+    require_mbarrier(warp, lane, mbarrier);
+    return issue_one(to, mbarrier);
+  }
   for (std::uint32_t rest = cta_mask[lane]; rest != 0; rest &= rest - 1) {
     const auto rank = static_cast<std::uint32_t>(__builtin_ctz(rest));
-    issue_one(in_block(warp, lane, to, rank), in_block(warp, lane, mbarrier, rank));
+    std::byte* signalled = in_block(warp, lane, mbarrier, rank);
+    require_mbarrier(warp, lane, signalled);
+    issue_one(in_block(warp, lane, to, rank), signalled);
   }
 }
 

@@ -25,6 +25,7 @@ void Shadow::start(Cluster& owner, std::byte* memory, std::size_t bytes, std::si
   const std::size_t granules = (bytes + 3) / 4;
   flags_.assign(granules, 0);
   readers_.assign(granules, 0);
+  reducers_.assign(granules, 0);
   last_writes_.resize(granules);
   mbarriers_.clear();
   clocks.start(warps);
@@ -62,7 +63,7 @@ void Shadow::conflict(Warp& warp, int lane, const char* verb, std::size_t at) {
           fmt::format("{} {}, an mbarrier that was initialised at {}", verb, name(address),
                       describe(launch, found->second.initialised)));
   }
-  const bool written = (flags_[at] & kWritten) != 0;
+  const bool written = (flags_[at] & (kWritten | kReduced)) != 0;
   const Operation* operation = cluster_->async->find(address, written);
   fault(warp, lane,
         fmt::format("{} {}, which work in flight still {}: {}", verb, name(address),
@@ -71,13 +72,13 @@ void Shadow::conflict(Warp& warp, int lane, const char* verb, std::size_t at) {
 
 void Shadow::load(Warp& warp, int lane, const std::byte* at, std::uint32_t bytes) {
   if (!contains(at)) return;
-  const std::size_t found = find(at, bytes, kWritten | kMbarrier);
+  const std::size_t found = find(at, bytes, kWritten | kReduced | kMbarrier);
   if (found != kNone) conflict(warp, lane, "reads", found);
 }
 
 void Shadow::store(Warp& warp, int lane, const std::byte* at, std::uint32_t bytes) {
   if (!contains(at)) return;
-  const std::size_t found = find(at, bytes, kWritten | kRead | kMbarrier);
+  const std::size_t found = find(at, bytes, kWritten | kReduced | kRead | kMbarrier);
   if (found != kNone) conflict(warp, lane, "writes", found);
   note_write(cluster_warp(warp), lane, warp.line, at, bytes);
 }
@@ -96,7 +97,8 @@ void Shadow::note_write(std::size_t warp, int lane, std::int32_t line, const std
 
 void Shadow::check(Warp& warp, const Operation& operation, const SharedRange& range, bool writes) {
   const char* verb = writes ? "will write" : "will read";
-  const std::uint8_t mind = kMbarrier | kWritten | (writes ? kRead : 0);
+  const bool reduces = writes && operation.reduces;
+  const std::uint8_t mind = kMbarrier | kWritten | (reduces ? 0 : kReduced) | (writes ? kRead : 0);
   const std::size_t found = find(range.begin, range.bytes, mind);
   if (found != kNone) conflict(warp, __builtin_ctz(range.lanes), verb, found);
   if (!operation.async_proxy) return;
@@ -129,7 +131,10 @@ void Shadow::begin(Warp& warp, const Operation& operation) {
   }
   for (const SharedRange& range : operation.writes) {
     const std::size_t last = granule(range.begin + range.bytes - 1);
-    for (std::size_t i = granule(range.begin); i <= last; ++i) flags_[i] |= kWritten;
+    for (std::size_t i = granule(range.begin); i <= last; ++i) {
+      if (operation.reduces) ++reducers_[i];
+      flags_[i] |= operation.reduces ? kReduced : kWritten;
+    }
   }
 }
 
@@ -148,9 +153,11 @@ void Shadow::end_writes(const Operation& operation, std::uint32_t lanes) {
     if ((range.lanes & lanes) == 0) continue;
     const std::size_t last = granule(range.begin + range.bytes - 1);
     for (std::size_t i = granule(range.begin); i <= last; ++i) {
-      flags_[i] &= static_cast<std::uint8_t>(~(kWritten | kGeneric));
+      const bool last_one = operation.reduces && --reducers_[i] == 0;
+      flags_[i] &= static_cast<std::uint8_t>(~(kWritten | kGeneric | (last_one ? kReduced : 0)));
     }
-    if (!operation.async_proxy) {
+    // st.async and red.async need no fence before them, and are not held to one after them.
+    if (operation.group == Group::cp_async) {
       note_write(operation.warp, __builtin_ctz(range.lanes), operation.site.line, range.begin,
                  range.bytes);
     }

@@ -47,7 +47,7 @@ class Shadow {
 
  private:
   // Of four bytes: asynchronous operations work on no less.
-  enum Flag : std::uint8_t { kWritten = 1, kRead = 2, kMbarrier = 4, kGeneric = 8 };
+  enum Flag : std::uint8_t { kWritten = 1, kRead = 2, kMbarrier = 4, kGeneric = 8, kReduced = 16 };
   struct Write {
     std::uint32_t time;
     std::uint32_t thread : 14;  // warp of the cluster and lane
@@ -72,7 +72,7 @@ class Shadow {
   std::byte* memory_ = nullptr;
   std::size_t bytes_ = 0;
   std::vector<std::uint8_t> flags_;
-  std::vector<std::uint16_t> readers_;
+  std::vector<std::uint16_t> readers_, reducers_;
   std::vector<Write> last_writes_;
   std::unordered_map<const std::byte*, Mbarrier> mbarriers_;
 };

@@ -105,7 +105,8 @@ Reduction reduction_of(Emitter& e) {
       {"add", Reduction::add}, {"min", Reduction::min}, {"max", Reduction::max},
       {"inc", Reduction::inc}, {"dec", Reduction::dec}, {"and", Reduction::band},
       {"or", Reduction::bor},  {"xor", Reduction::bxor}};
-  if (e.instruction().opcode != "cp" || !e.instruction().has("reduce")) return Reduction::none;
+  const bool reduces = e.instruction().opcode == "red" || e.instruction().has("reduce");
+  if (!reduces) return Reduction::none;
   for (const auto& [name, reduction] : kNames) {
     if (e.instruction().has(name)) return reduction;
   }
@@ -229,6 +230,34 @@ void lower_bulk_wait(Emitter& e, const Step&) {
   e.mark_line();
   e.call("octavo_bulk_wait", {e.warp(), e.mask(), e.number(static_cast<std::uint32_t>(groups.bits)),
                               e.number(e.instruction().has("read") ? 1 : 0)});
+}
+
+void lower_async_store(Emitter& e, const Step&) {
+  const auto& instruction = e.instruction();
+  const bool reduces = instruction.opcode == "red";
+  if (!instruction.has("mbarrier::complete_tx::bytes")) reject(instruction, "has no mbarrier");
+  if (reduces && !(instruction.has("relaxed") && instruction.has("cluster"))) {
+    reject(instruction, "needs .relaxed.cluster");
+  }
+  if (reduces) check_element(e, true);
+  const ElementType type = element_of(e);
+  const std::size_t count = instruction.has("v4") ? 4 : instruction.has("v2") ? 2 : 1;
+  const Operand& from = instruction.operands[1];
+  const bool vector = from.kind == Operand::Kind::vector;
+  if ((vector ? from.elements.size() : 1) != count || count * bytes_of(type) > 16) {
+    reject(instruction, "stores one value, or a vector of at most 16 bytes");
+  }
+  std::vector<Value*> values;
+  for (std::size_t i = 0; i < count; ++i) {
+    values.push_back(e.source(vector ? from.elements[i] : from, 8 * bytes_of(type), true));
+  }
+  e.require_defined(e.undefined(), Use::store, e.mask());  // it counts as defined where it arrives
+  e.mark_line();
+  e.call("octavo_async_store",
+         {e.warp(), e.mask(), window_of(e), whole_address(e, 0), e.spill(values),
+          e.number(static_cast<std::uint32_t>(count)), whole_address(e, 2),
+          e.number(static_cast<std::uint32_t>(reduction_of(e))),
+          e.number(static_cast<std::uint32_t>(type))});
 }
 
 namespace {

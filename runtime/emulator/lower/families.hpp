@@ -94,6 +94,7 @@ OCTAVO_LOWER(lower_bulk_to_global);
 OCTAVO_LOWER(lower_bulk_prefetch);
 OCTAVO_LOWER(lower_bulk_commit);
 OCTAVO_LOWER(lower_bulk_wait);
+OCTAVO_LOWER(lower_async_store);
 OCTAVO_LOWER(lower_tensor_load);
 OCTAVO_LOWER(lower_tensor_store);
 OCTAVO_LOWER(lower_tensor_prefetch);

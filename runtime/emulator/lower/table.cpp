@@ -176,6 +176,12 @@ constexpr Row kTable[] = {
      lower_tensor_store},
     {"cp.async.bulk.prefetch.tensor", DIMENSIONS "L2 global tile L2::cache_hint", "m?s",
      Flow::plain, lower_tensor_prefetch},
+    {"st.async",
+     "weak shared::cluster mbarrier::complete_tx::bytes v2 v4 b32 b64 u32 u64 s32 s64 f32 f64",
+     "msm", Flow::plain, lower_async_store},
+    {"red.async",
+     "relaxed cluster shared::cluster mbarrier::complete_tx::bytes " REDUCTIONS "b32 u32 s32 u64",
+     "msm", Flow::plain, lower_async_store},
     {"fence.mbarrier_init", "release cluster", "", Flow::plain, lower_fence},
     {"fence.proxy",
      "alias async async::generic global shared::cta shared::cluster tensormap::generic acquire "
@@ -360,7 +366,7 @@ const Row& check(const ptx::Instruction& instruction) {
 
 bool is_asynchronous(const ptx::Instruction& instruction) {
   return instruction.opcode == "cp" || instruction.opcode == "mbarrier" ||
-         instruction.opcode == "wgmma";
+         instruction.opcode == "wgmma" || instruction.has("mbarrier::complete_tx::bytes");
 }
 
 bool reads_carry(const ptx::Instruction& instruction) {
