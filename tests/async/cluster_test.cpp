@@ -198,13 +198,12 @@ TEST_CASE("threads store to the next block's bytes: every type and width") {
                         {"b64", "%rd", 8}, {"u64", "%rd", 8}, {"s64", "%rd", 8}, {"f64", "%d", 8}};
   for (const Type& type : types) {
     for (std::size_t width = 1; width * type.bytes <= 16; width *= 2) {
-      for (const unsigned blocks : {2u, 4u}) {
-        const Words source = random_words(blocks * 256);
-        Words expected = source;
-        std::rotate(expected.begin(), expected.end() - 256, expected.end());
-        check(kRegisters + async_stores(type, width) + wait("%p10") + kSync + kOut, blocks, source,
-              expected);
-      }
+      const unsigned blocks = type.bytes == 4 ? 2 : 4;
+      const Words source = random_words(blocks * 256);
+      Words expected = source;
+      std::rotate(expected.begin(), expected.end() - 256, expected.end());
+      check(kRegisters + async_stores(type, width) + wait("%p10") + kSync + kOut, blocks, source,
+            expected);
     }
   }
 }
