@@ -163,6 +163,19 @@ TEST_CASE("fp16 accumulators round to nearest even") {
   CHECK(largest(0x7BFE, Accumulator::f16) == 0x7BFE);
 }
 
+TEST_CASE("a sum that rounds to zero is +0, whatever its sign") {
+  // In the last of two blocks: c would take the sign away.
+  const auto last = [](Element element, double a, double b, Accumulator accumulator) {
+    std::vector<double> as(kMaxK), bs(kMaxK);
+    as.back() = a, bs.back() = b;
+    return Case{wgmma, 90, element, as, bs}(0, accumulator);
+  };
+  CHECK(last(bf16, -0x1p-75, 0x1p-76, Accumulator::f32) == 0);  // of -2^-151, below fp32
+  CHECK(last(bf16, -0x1p-75, 0x1p-74, Accumulator::f32) == 0x80000001);
+  CHECK(last(f16, -0x1p-12, 0x1p-13, Accumulator::f16) == 0);  // half of fp16's smallest number
+  CHECK(last(f16, -0x1p-12, 0x1p-12, Accumulator::f16) == 0x8001);
+}
+
 TEST_CASE("zeros, infinities and NaN") {
   constexpr std::uint32_t kInfinity = 0x7F800000, kNan = 0x7FFFFFFF;
   const DotModel& model = *find_dot_model(mma_sync, 90, bf16, bf16);

@@ -60,7 +60,8 @@ std::uint32_t encode(Rounding rounding, std::int64_t sum, int unit_exponent) {
                                  << format.fraction_bits;
   const std::uint64_t field = static_cast<std::uint64_t>(exponent - format.lowest_exponent());
   const std::uint64_t encoded = std::min((field << format.fraction_bits) + magnitude, infinity);
-  return static_cast<std::uint32_t>(encoded) | (negative ? 1u << (format.bits - 1) : 0);
+  const bool sign = negative && encoded != 0;  // what rounds to zero is +0, as on an H100
+  return static_cast<std::uint32_t>(encoded) | (sign ? 1u << (format.bits - 1) : 0);
 }
 
 std::uint16_t f16_from_fp8(Element element, std::uint8_t bits) {

@@ -171,7 +171,7 @@ OCTAVO_INLINE Ints8 encode_fp32(const Sum8& sum, Ints8 unit_exponent, int mask) 
       parts.significand >> min(max(splat(-126) - exponent, Ints8{}), splat(kMaxShift));
   Ints8 magnitude = choose(exponent < -126, subnormal, normal) & mask;
   magnitude = choose(exponent > 127, splat(0x7F800000), magnitude);
-  return choose(parts.zero, Ints8{}, magnitude | parts.sign);
+  return choose(parts.zero | (magnitude == 0), Ints8{}, magnitude | parts.sign);
 }
 
 OCTAVO_INLINE Ints8 encode_fp16(const Sum8& sum, Ints8 unit_exponent) {
@@ -186,7 +186,7 @@ OCTAVO_INLINE Ints8 encode_fp16(const Sum8& sum, Ints8 unit_exponent) {
   const Ints8 up = (rest > half) | ((rest == half) & ((quotient & 1) != 0));
   const Ints8 magnitude = min(((kept + 14) << 10) + quotient - up, splat(0x7C00));
   const Ints8 sign = (parts.sign >> 16) & 0x8000;
-  return choose(parts.zero, Ints8{}, magnitude | sign);
+  return choose(parts.zero | (magnitude == 0), Ints8{}, magnitude | sign);
 }
 
 OCTAVO_INLINE Ints8 encode(Rounding rounding, const Sum8& sum, Ints8 unit_exponent) {
