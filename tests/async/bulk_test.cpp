@@ -2,9 +2,6 @@
 #include <doctest/doctest.h>
 #include <fmt/core.h>
 
-#include <algorithm>
-#include <numeric>
-
 #include "orders.hpp"
 
 using namespace octavo::emulator;
@@ -37,24 +34,7 @@ constexpr const char* kStore =
     "@%p1 cp.async.bulk.global.shared::cta.bulk_group [%rd2], [whole], 1024;\n";
 constexpr const char* kDone = "cp.async.bulk.commit_group; cp.async.bulk.wait_group 0;\n";
 
-struct Run {
-  std::string fault;
-  std::vector<std::uint32_t> values;
-};
-
-Run run(const std::string& body, const Orders& orders) {
-  const InOrder in_order(orders);
-  Machine machine(module_of(kSetUp + body));
-  std::vector<std::uint32_t> source(256);
-  std::iota(source.begin(), source.end(), 1u);
-  const std::uint64_t to = machine.allocate(1024);
-  try {
-    machine.launch({}, {64, 1, 1}, {machine.upload(source), to});
-  } catch (const Fault& fault) {
-    return {fault.what(), {}};
-  }
-  return {"", machine.download<std::uint32_t>(to, 256)};
-}
+Run run(const std::string& body, const Orders& orders) { return run_warps(kSetUp + body, orders); }
 
 std::string text(std::initializer_list<const char*> parts) {
   std::string all;

@@ -3,9 +3,11 @@
 
 #include <doctest/doctest.h>
 
+#include <cstdint>
 #include <cstdlib>
+#include <numeric>
 #include <string>
-#include <utility>
+#include <vector>
 
 #include "cuda_abi.h"
 #include "driver/api.hpp"
@@ -36,6 +38,26 @@ class InOrder {
   InOrder(const InOrder&) = delete;
   InOrder& operator=(const InOrder&) = delete;
 };
+
+// What a kernel of two warps made of the numbers 1 to 256 (p0) at p1, or how it faulted.
+struct Run {
+  std::string fault;
+  std::vector<std::uint32_t> values;
+};
+
+inline Run run_warps(const std::string& body, const Orders& orders) {
+  const InOrder in_order(orders);
+  Machine machine(module_of(body));
+  std::vector<std::uint32_t> source(256);
+  std::iota(source.begin(), source.end(), 1u);
+  const std::uint64_t to = machine.allocate(1024);
+  try {
+    machine.launch({}, {64, 1, 1}, {machine.upload(source), to});
+  } catch (const Fault& fault) {
+    return {fault.what(), {}};
+  }
+  return {"", machine.download<std::uint32_t>(to, 256)};
+}
 
 // A context, which calls of the driver need.
 inline void use_device() {

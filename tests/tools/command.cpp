@@ -1,8 +1,10 @@
 #include "tests/tools/command.hpp"
 
+#include <doctest/doctest.h>
 #include <stdlib.h>
 #include <sys/wait.h>
 
+#include <algorithm>
 #include <cstdlib>
 #include <fstream>
 #include <iterator>
@@ -22,6 +24,19 @@ CommandResult run_octavo(const std::string& arguments, const std::string& enviro
   return {.status = WIFEXITED(status) ? WEXITSTATUS(status) : -1,
           .out = read_file(out),
           .err = read_file(err)};
+}
+
+bool has(const std::string& text, const std::string& part) {
+  return text.find(part) != std::string::npos;
+}
+
+void check_refused(const CommandResult& result, int status, const std::string& part) {
+  CAPTURE(result.err);
+  CHECK(result.status == status);
+  CHECK(result.out == "");
+  CHECK(std::count(result.err.begin(), result.err.end(), '\n') == 1);
+  CHECK(result.err.starts_with("octavo: "));
+  CHECK(has(result.err, part));
 }
 
 Folder::Folder() {

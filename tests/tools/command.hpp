@@ -31,6 +31,13 @@ class Folder {
   std::filesystem::path folder_;
 };
 
+// Whether `part` stands in `text`.
+bool has(const std::string& text, const std::string& part);
+
+// Checks that the command exited with `status` and said one line, which starts as all of Octavo's
+// do and contains `part`.
+void check_refused(const CommandResult& result, int status, const std::string& part);
+
 std::string read_file(const std::filesystem::path& file);
 
 // Two query heads for a KV head, head dim 64: quick to compile and to emulate.

@@ -10,24 +10,6 @@
 using namespace octavo::testing;
 namespace fs = std::filesystem;
 
-namespace {
-
-bool has(const std::string& text, const std::string& part) {
-  return text.find(part) != std::string::npos;
-}
-
-// Exits with `status`, saying one line that starts as all of Octavo's do and contains `part`.
-void check_refused(const CommandResult& result, int status, const std::string& part) {
-  CAPTURE(result.err);
-  CHECK(result.status == status);
-  CHECK(result.out == "");
-  CHECK(std::count(result.err.begin(), result.err.end(), '\n') == 1);
-  CHECK(result.err.starts_with("octavo: "));
-  CHECK(has(result.err, part));
-}
-
-}  // namespace
-
 TEST_CASE("help is there for everything, with an example") {
   for (const char* command : {"", "generate", "compile", "run", "emulate", "doctor"}) {
     const CommandResult result = run_octavo(command + std::string(" --help"));

@@ -15,10 +15,6 @@ namespace {
 
 const bool kNoEmulator = !OCTAVO_EMULATOR;
 
-bool has(const std::string& text, const std::string& part) {
-  return text.find(part) != std::string::npos;
-}
-
 const char* const kScale = R"(.version 8.4
 .target sm_80
 .address_size 64
@@ -65,16 +61,6 @@ std::vector<float> floats_of(const std::string& file) {
   std::vector<float> values(array.data.size() / 4);
   std::memcpy(values.data(), array.data.data(), array.data.size());
   return values;
-}
-
-// Exits with `status`, saying one line that starts as all of Octavo's do and contains `part`.
-void check_refused(const CommandResult& result, int status, const std::string& part) {
-  CAPTURE(result.err);
-  CHECK(result.status == status);
-  CHECK(result.out == "");
-  CHECK(std::count(result.err.begin(), result.err.end(), '\n') == 1);
-  CHECK(result.err.starts_with("octavo: "));
-  CHECK(has(result.err, part));
 }
 
 }  // namespace

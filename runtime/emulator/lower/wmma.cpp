@@ -10,7 +10,8 @@
 
 #include "lower/emitter.hpp"
 #include "lower/families.hpp"
-#include "tensor_core/mma.hpp"
+#include "lower/matrix.hpp"
+#include "tensor_core/number.hpp"
 
 namespace octavo::emulator::lower {
 namespace {
@@ -36,35 +37,6 @@ Shape shape_of(Emitter& e) {
   return shape;
 }
 
-Element element_of(Emitter& e, Type type) {
-  switch (type) {
-    case Type::f16:
-      return Element::f16;
-    case Type::bf16:
-      return Element::bf16;
-    case Type::tf32:
-      return Element::tf32;
-    case Type::s8:
-      return Element::s8;
-    case Type::u8:
-      return Element::u8;
-    default:
-      refuse(e.instruction(), "this matrix element type is not supported");
-  }
-}
-
-unsigned bytes_of(Element element) {
-  switch (element) {
-    case Element::tf32:
-      return 4;
-    case Element::f16:
-    case Element::bf16:
-      return 2;
-    default:
-      return 1;
-  }
-}
-
 // One matrix of a tile as it lies in registers.
 struct Fragment {
   WmmaPart part;
@@ -79,7 +51,7 @@ Fragment fragment_of(const Shape& shape, bool is_a, Element element) {
   const bool tall = is_a != shape.transposed();
   Fragment fragment{};
   fragment.part = tall ? WmmaPart::tall : WmmaPart::wide;
-  fragment.bytes = bytes_of(element);
+  fragment.bytes = static_cast<unsigned>(tensor_core::bytes_of(element));
   fragment.registers = static_cast<unsigned>(shape.k) * fragment.bytes / (tall ? 8 : 16);
   fragment.parts = tall == shape.is_tall() ? 2 : 1;
   fragment.all = element == Element::f16 ? 8 : fragment.registers * fragment.parts;
@@ -104,7 +76,7 @@ Fragment fragment_of(Emitter& e, const Shape& shape) {
   const auto& instruction = e.instruction();
   const Type type = instruction.type();
   if (instruction.has("c") || instruction.has("d")) return accumulator_of(e, shape, type);
-  return fragment_of(shape, instruction.has("a"), element_of(e, type));
+  return fragment_of(shape, instruction.has("a"), element_of(instruction, 0));
 }
 
 std::span<const Operand> registers_of(Emitter& e, const Operand& operand, unsigned count) {
@@ -166,8 +138,8 @@ void lower_wmma_mma(Emitter& e, const Step&) {
   const bool all_types = instruction.type(2) != Type::none;
   const Type d = instruction.type(0), c = instruction.type(all_types ? 3 : 1);
   if (d != c) refuse(instruction, "d and c of different types are not supported");
-  const Element a = all_types ? element_of(e, instruction.type(1)) : Element::f16;
-  const Element b = all_types ? element_of(e, instruction.type(2)) : Element::f16;
+  const Element a = all_types ? element_of(instruction, 1) : Element::f16;
+  const Element b = all_types ? element_of(instruction, 2) : Element::f16;
   const Fragment accumulator = accumulator_of(e, shape, d);
   const Fragment a_fragment = fragment_of(shape, true, a),
                  b_fragment = fragment_of(shape, false, b);
