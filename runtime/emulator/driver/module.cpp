@@ -1,6 +1,5 @@
 // Modules, their functions and variables.
 #include <algorithm>
-#include <cstring>
 #include <fstream>
 #include <iterator>
 
@@ -19,9 +18,9 @@ struct Log {
   void** written = nullptr;  // where the bytes written go: over the option that gave the room
 
   void write(std::string_view message) const {
-    const std::size_t bytes = text == nullptr || room == 0 ? 0 : std::min(message.size(), room - 1);
+    std::size_t bytes = 0;
     if (text != nullptr && room != 0) {
-      std::memcpy(text, message.data(), bytes);
+      bytes = message.copy(text, room - 1);
       text[bytes] = '\0';
     }
     if (written != nullptr) *written = reinterpret_cast<void*>(bytes);

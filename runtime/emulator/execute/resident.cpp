@@ -5,6 +5,9 @@
 #include <algorithm>
 #include <cstdlib>
 #include <cstring>
+#ifdef __SANITIZE_ADDRESS__
+#include <sanitizer/asan_interface.h>
+#endif
 
 namespace octavo::emulator {
 namespace {
@@ -172,6 +175,10 @@ void Resident::start_warp(WarpMemory& memory, Block& block, std::uint32_t warpid
   warp.local_defined = &memory.local_defined;
   warp.undefined_loads = &memory.undefined_loads;
   warp.state = WarpState::ready;
+#ifdef __SANITIZE_ADDRESS__
+  // A warp that faulted never returned from the frames it had here.
+  ASAN_UNPOISON_MEMORY_REGION(memory.stack + kGuardBytes, kStackBytes - kGuardBytes);
+#endif
   warp.context =
       context::make_fcontext(memory.stack + kStackBytes, kStackBytes - kGuardBytes, run_warp);
 }
