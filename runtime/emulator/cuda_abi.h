@@ -169,71 +169,70 @@ enum CUtensorMapFloatOOBfill : int {
 
 // Every Driver API function in use: OCTAVO_CUDA_FUNCTION(name, exported symbol, parameters). The
 // symbol differs from the name where the ABI was versioned. All return CUresult.
-#define OCTAVO_CUDA_FUNCTIONS(X)                                                                \
-  X(cuInit, cuInit, (unsigned flags))                                                           \
-  X(cuDriverGetVersion, cuDriverGetVersion, (int* version))                                     \
-  X(cuGetErrorName, cuGetErrorName, (CUresult error, const char** name))                        \
-  X(cuGetErrorString, cuGetErrorString, (CUresult error, const char** text))                    \
-  X(cuDeviceGetCount, cuDeviceGetCount, (int* count))                                           \
-  X(cuDeviceGet, cuDeviceGet, (CUdevice * device, int ordinal))                                 \
-  X(cuDeviceGetName, cuDeviceGetName, (char* name, int length, CUdevice device))                \
-  X(cuDeviceTotalMem, cuDeviceTotalMem_v2, (std::size_t* bytes, CUdevice device))               \
-  X(cuDeviceGetAttribute, cuDeviceGetAttribute,                                                 \
-    (int* value, CUdevice_attribute attribute, CUdevice device))                                \
-  X(cuDevicePrimaryCtxRetain, cuDevicePrimaryCtxRetain, (CUcontext * context, CUdevice device)) \
-  X(cuDevicePrimaryCtxRelease, cuDevicePrimaryCtxRelease_v2, (CUdevice device))                 \
-  X(cuCtxSetCurrent, cuCtxSetCurrent, (CUcontext context))                                      \
-  X(cuCtxGetCurrent, cuCtxGetCurrent, (CUcontext * context))                                    \
-  X(cuCtxSynchronize, cuCtxSynchronize, ())                                                     \
-  X(cuModuleLoadData, cuModuleLoadData, (CUmodule * module, const void* image))                 \
-  X(cuModuleUnload, cuModuleUnload, (CUmodule module))                                          \
-  X(cuModuleGetFunction, cuModuleGetFunction,                                                   \
-    (CUfunction * function, CUmodule module, const char* name))                                 \
-  X(cuModuleGetGlobal, cuModuleGetGlobal_v2,                                                    \
-    (CUdeviceptr * address, std::size_t* bytes, CUmodule module, const char* name))             \
-  X(cuFuncGetAttribute, cuFuncGetAttribute,                                                     \
-    (int* value, CUfunction_attribute attribute, CUfunction function))                          \
-  X(cuFuncSetAttribute, cuFuncSetAttribute,                                                     \
-    (CUfunction function, CUfunction_attribute attribute, int value))                           \
-  X(cuOccupancyMaxActiveBlocksPerMultiprocessor, cuOccupancyMaxActiveBlocksPerMultiprocessor,   \
-    (int* blocks, CUfunction function, int threads, std::size_t shared_bytes))                  \
-  X(cuMemGetInfo, cuMemGetInfo_v2, (std::size_t* free, std::size_t* total))                     \
-  X(cuMemAlloc, cuMemAlloc_v2, (CUdeviceptr * address, std::size_t bytes))                      \
-  X(cuMemFree, cuMemFree_v2, (CUdeviceptr address))                                             \
-  X(cuMemcpyHtoD, cuMemcpyHtoD_v2, (CUdeviceptr to, const void* from, std::size_t bytes))       \
-  X(cuMemcpyDtoH, cuMemcpyDtoH_v2, (void* to, CUdeviceptr from, std::size_t bytes))             \
-  X(cuMemcpyDtoD, cuMemcpyDtoD_v2, (CUdeviceptr to, CUdeviceptr from, std::size_t bytes))       \
-  X(cuMemcpyHtoDAsync, cuMemcpyHtoDAsync_v2,                                                    \
-    (CUdeviceptr to, const void* from, std::size_t bytes, CUstream stream))                     \
-  X(cuMemcpyDtoHAsync, cuMemcpyDtoHAsync_v2,                                                    \
-    (void* to, CUdeviceptr from, std::size_t bytes, CUstream stream))                           \
-  X(cuMemcpyDtoDAsync, cuMemcpyDtoDAsync_v2,                                                    \
-    (CUdeviceptr to, CUdeviceptr from, std::size_t bytes, CUstream stream))                     \
-  X(cuMemsetD8, cuMemsetD8_v2, (CUdeviceptr to, unsigned char value, std::size_t count))        \
-  X(cuMemsetD8Async, cuMemsetD8Async,                                                           \
-    (CUdeviceptr to, unsigned char value, std::size_t count, CUstream stream))                  \
-  X(cuMemsetD32, cuMemsetD32_v2, (CUdeviceptr to, unsigned value, std::size_t count))           \
-  X(cuMemsetD32Async, cuMemsetD32Async,                                                         \
-    (CUdeviceptr to, unsigned value, std::size_t count, CUstream stream))                       \
-  X(cuStreamCreate, cuStreamCreate, (CUstream * stream, unsigned flags))                        \
-  X(cuStreamDestroy, cuStreamDestroy_v2, (CUstream stream))                                     \
-  X(cuStreamSynchronize, cuStreamSynchronize, (CUstream stream))                                \
-  X(cuStreamWaitEvent, cuStreamWaitEvent, (CUstream stream, CUevent event, unsigned flags))     \
-  X(cuEventCreate, cuEventCreate, (CUevent * event, unsigned flags))                            \
-  X(cuEventDestroy, cuEventDestroy_v2, (CUevent event))                                         \
-  X(cuEventRecord, cuEventRecord, (CUevent event, CUstream stream))                             \
-  X(cuEventSynchronize, cuEventSynchronize, (CUevent event))                                    \
-  X(cuEventElapsedTime, cuEventElapsedTime, (float* milliseconds, CUevent start, CUevent end))  \
-  X(cuTensorMapEncodeTiled, cuTensorMapEncodeTiled,                                             \
-    (CUtensorMap * map, CUtensorMapDataType type, unsigned rank, void* address,                 \
-     const std::uint64_t* sizes, const std::uint64_t* strides, const unsigned* box,             \
-     const unsigned* element_strides, CUtensorMapInterleave interleave,                         \
-     CUtensorMapSwizzle swizzle, CUtensorMapL2promotion promotion,                              \
-     CUtensorMapFloatOOBfill fill))                                                             \
-  X(cuTensorMapReplaceAddress, cuTensorMapReplaceAddress, (CUtensorMap * map, void* address))   \
-  X(cuLaunchKernel, cuLaunchKernel,                                                             \
-    (CUfunction function, unsigned grid_x, unsigned grid_y, unsigned grid_z, unsigned block_x,  \
-     unsigned block_y, unsigned block_z, unsigned shared_bytes, CUstream stream, void** params, \
+#define OCTAVO_CUDA_FUNCTIONS(X)                                                                  \
+  X(cuInit, cuInit, (unsigned flags))                                                             \
+  X(cuDriverGetVersion, cuDriverGetVersion, (int* version))                                       \
+  X(cuGetErrorName, cuGetErrorName, (CUresult error, const char** name))                          \
+  X(cuGetErrorString, cuGetErrorString, (CUresult error, const char** text))                      \
+  X(cuDeviceGetCount, cuDeviceGetCount, (int* count))                                             \
+  X(cuDeviceGet, cuDeviceGet, (CUdevice * device, int ordinal))                                   \
+  X(cuDeviceGetName, cuDeviceGetName, (char* name, int length, CUdevice device))                  \
+  X(cuDeviceTotalMem, cuDeviceTotalMem_v2, (std::size_t* bytes, CUdevice device))                 \
+  X(cuDeviceGetAttribute, cuDeviceGetAttribute,                                                   \
+    (int* value, CUdevice_attribute attribute, CUdevice device))                                  \
+  X(cuDevicePrimaryCtxRetain, cuDevicePrimaryCtxRetain, (CUcontext * context, CUdevice device))   \
+  X(cuDevicePrimaryCtxRelease, cuDevicePrimaryCtxRelease_v2, (CUdevice device))                   \
+  X(cuCtxSetCurrent, cuCtxSetCurrent, (CUcontext context))                                        \
+  X(cuCtxGetCurrent, cuCtxGetCurrent, (CUcontext * context))                                      \
+  X(cuCtxSynchronize, cuCtxSynchronize, ())                                                       \
+  X(cuModuleLoadData, cuModuleLoadData, (CUmodule * module, const void* image))                   \
+  X(cuModuleUnload, cuModuleUnload, (CUmodule module))                                            \
+  X(cuModuleGetFunction, cuModuleGetFunction,                                                     \
+    (CUfunction * function, CUmodule module, const char* name))                                   \
+  X(cuModuleGetGlobal, cuModuleGetGlobal_v2,                                                      \
+    (CUdeviceptr * address, std::size_t* bytes, CUmodule module, const char* name))               \
+  X(cuFuncGetAttribute, cuFuncGetAttribute,                                                       \
+    (int* value, CUfunction_attribute attribute, CUfunction function))                            \
+  X(cuFuncSetAttribute, cuFuncSetAttribute,                                                       \
+    (CUfunction function, CUfunction_attribute attribute, int value))                             \
+  X(cuOccupancyMaxActiveBlocksPerMultiprocessor, cuOccupancyMaxActiveBlocksPerMultiprocessor,     \
+    (int* blocks, CUfunction function, int threads, std::size_t shared_bytes))                    \
+  X(cuMemGetInfo, cuMemGetInfo_v2, (std::size_t* free, std::size_t* total))                       \
+  X(cuMemAlloc, cuMemAlloc_v2, (CUdeviceptr * address, std::size_t bytes))                        \
+  X(cuMemFree, cuMemFree_v2, (CUdeviceptr address))                                               \
+  X(cuMemcpyHtoD, cuMemcpyHtoD_v2, (CUdeviceptr to, const void* from, std::size_t bytes))         \
+  X(cuMemcpyDtoH, cuMemcpyDtoH_v2, (void* to, CUdeviceptr from, std::size_t bytes))               \
+  X(cuMemcpyDtoD, cuMemcpyDtoD_v2, (CUdeviceptr to, CUdeviceptr from, std::size_t bytes))         \
+  X(cuMemcpyHtoDAsync, cuMemcpyHtoDAsync_v2,                                                      \
+    (CUdeviceptr to, const void* from, std::size_t bytes, CUstream stream))                       \
+  X(cuMemcpyDtoHAsync, cuMemcpyDtoHAsync_v2,                                                      \
+    (void* to, CUdeviceptr from, std::size_t bytes, CUstream stream))                             \
+  X(cuMemcpyDtoDAsync, cuMemcpyDtoDAsync_v2,                                                      \
+    (CUdeviceptr to, CUdeviceptr from, std::size_t bytes, CUstream stream))                       \
+  X(cuMemsetD8, cuMemsetD8_v2, (CUdeviceptr to, unsigned char value, std::size_t count))          \
+  X(cuMemsetD8Async, cuMemsetD8Async,                                                             \
+    (CUdeviceptr to, unsigned char value, std::size_t count, CUstream stream))                    \
+  X(cuMemsetD32, cuMemsetD32_v2, (CUdeviceptr to, unsigned value, std::size_t count))             \
+  X(cuMemsetD32Async, cuMemsetD32Async,                                                           \
+    (CUdeviceptr to, unsigned value, std::size_t count, CUstream stream))                         \
+  X(cuStreamCreate, cuStreamCreate, (CUstream * stream, unsigned flags))                          \
+  X(cuStreamDestroy, cuStreamDestroy_v2, (CUstream stream))                                       \
+  X(cuStreamSynchronize, cuStreamSynchronize, (CUstream stream))                                  \
+  X(cuStreamWaitEvent, cuStreamWaitEvent, (CUstream stream, CUevent event, unsigned flags))       \
+  X(cuEventCreate, cuEventCreate, (CUevent * event, unsigned flags))                              \
+  X(cuEventDestroy, cuEventDestroy_v2, (CUevent event))                                           \
+  X(cuEventRecord, cuEventRecord, (CUevent event, CUstream stream))                               \
+  X(cuEventSynchronize, cuEventSynchronize, (CUevent event))                                      \
+  X(cuEventElapsedTime, cuEventElapsedTime, (float* milliseconds, CUevent start, CUevent end))    \
+  X(cuTensorMapEncodeTiled, cuTensorMapEncodeTiled,                                               \
+    (CUtensorMap * map, CUtensorMapDataType type, unsigned rank, void* address,                   \
+     const std::uint64_t* sizes, const std::uint64_t* strides, const unsigned* box,               \
+     const unsigned* element_strides, CUtensorMapInterleave interleave,                           \
+     CUtensorMapSwizzle swizzle, CUtensorMapL2promotion promotion, CUtensorMapFloatOOBfill fill)) \
+  X(cuTensorMapReplaceAddress, cuTensorMapReplaceAddress, (CUtensorMap * map, void* address))     \
+  X(cuLaunchKernel, cuLaunchKernel,                                                               \
+    (CUfunction function, unsigned grid_x, unsigned grid_y, unsigned grid_z, unsigned block_x,    \
+     unsigned block_y, unsigned block_z, unsigned shared_bytes, CUstream stream, void** params,   \
      void** extra))
 
 // What Octavo asks of the emulator alone; found the same way, and nullptr where the library is a

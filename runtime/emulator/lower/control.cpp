@@ -107,8 +107,7 @@ Value* argument(Emitter& e, std::size_t i, unsigned bits) {
 
 void store_result(Emitter& e, Value* result, unsigned bits) {
   if (e.instruction().call_results.empty()) return;
-  const Place& place =
-      local_place(e, e.step().function, e.instruction().call_results[0], bits / 8);
+  const Place& place = local_place(e, e.step().function, e.instruction().call_results[0], bits / 8);
   e.call(bits == 64 ? "octavo_store_local_8" : "octavo_store_local_4",
          {e.warp(), e.mask(), e.spill(local_address(e, place)), e.number64(0), result, e.number(1),
           e.null()});
