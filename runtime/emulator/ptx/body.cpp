@@ -75,15 +75,10 @@ class Body {
       lexer_.take();
       return registers();
     }
-    if (space == Space::generic && name != "extern") {
-      lexer_.fail_expected("an instruction or a declaration");
-    }
-    const bool external = lexer_.accept_directive("extern");
-    if (external && space_named(lexer_.peek().text) == Space::generic) {
-      lexer_.fail_expected("a state space");
-    }
-    const Space declared_space = space_named(lexer_.take().text);
-    const DeclarationHead head = parse_head(lexer_, declared_space, external);
+    if (name == "extern") lexer_.fail_expected("declarations of extern variables before functions");
+    if (space == Space::generic) lexer_.fail_expected("an instruction or a declaration");
+    lexer_.take();
+    const DeclarationHead head = parse_head(lexer_, space, false);
     do {
       const int line = lexer_.peek().line;
       Variable variable = parse_declarator(lexer_, head, budget_);

@@ -126,7 +126,9 @@ Operand parse_scalar(Lexer& lexer, Scopes& scopes) {
   if (lexer.at("!") && lexer.peek_second().kind == Token::Kind::identifier &&
       lexer.peek_second().text != "WARP_SZ") {
     lexer.take();
+    const int line = lexer.peek().line;
     Operand operand = register_operand(parse_register(lexer, scopes));
+    if (scopes.type_of(operand.reg) != Type::pred) Lexer::fail(line, "`!`: expected a predicate");
     operand.negated = true;
     return operand;
   }

@@ -33,6 +33,7 @@ class Scopes {
 
   // The numbers behind a name: one, or two or four for a vector register. Empty if not a register.
   std::vector<RegisterId> find_registers(std::string_view name);
+  Type type_of(RegisterId reg) const { return registers_[reg].type; }
   std::vector<Register> take_registers() { return std::move(registers_); }
 
   // Declares a label or variable; returns the name it has in the whole function: its own, or one
