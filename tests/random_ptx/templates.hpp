@@ -154,14 +154,14 @@ inline constexpr std::string_view kTemplates[] = {
     "set.@c.u32.s32 $r, $r, $R",
     "set.@f.u32.f32 $r, $f, $f",
     "set.@f.f32.f32 $f, $f, $f",
-    // f32
+    // f32; products name their rounding, or they could be fused into sums
     "add.f32 $f, $f, $F",
     "add.rn.f32 $f, $f, $f",
     "add.ftz.f32 $f, $f, $F",
     "add.sat.f32 $f, $f, $f",
     "sub.f32 $f, $F, $f",
-    "mul.f32 $f, $f, $F",
-    "mul.ftz.f32 $f, $f, $f",
+    "mul.rn.f32 $f, $f, $F",
+    "mul.rn.ftz.f32 $f, $f, $f",
     "mul.rz.f32 $f, $f, $f",
     "add.rm.f32 $f, $f, $f",
     "add.rp.f32 $f, $f, $f",
@@ -181,7 +181,7 @@ inline constexpr std::string_view kTemplates[] = {
     // f64
     "add.f64 $d, $d, $d",
     "sub.f64 $d, $d, $d",
-    "mul.f64 $d, $d, $d",
+    "mul.rn.f64 $d, $d, $d",
     "fma.rn.f64 $d, $d, $d, $d",
     "div.rn.f64 $d, $d, $d",
     "sqrt.rn.f64 $d, $d",

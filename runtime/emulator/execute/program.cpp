@@ -18,6 +18,7 @@
 #include "fault.hpp"
 #include "lower/code_cache.hpp"
 #include "lower/compile.hpp"
+#include "lower/contract.hpp"
 #include "ptx/parser.hpp"
 #include "tensor_core/fast_dot.hpp"
 
@@ -85,6 +86,7 @@ class LoadedProgram final : public Program {
     for (const auto& function : module_.functions) {
       for (const auto& instruction : function.body) lower::check(instruction);
     }
+    if (!module_.debug) std::ranges::for_each(module_.functions, lower::contract);
     place_variables();
   }
 

@@ -27,6 +27,7 @@ Value* read_float(Emitter& e, std::size_t i, Type type) {
   } else {
     value = e.source_float(i, type, !e.instruction().has("xorsign"));
   }
+  if (e.instruction().operands[i].negated) value = e.ir().CreateFNeg(value);
   return type != Type::f64 && e.instruction().has("ftz") ? flush_subnormals(e, value) : value;
 }
 
@@ -92,8 +93,21 @@ Value* flush_half(Emitter& e, Value* f32, Type type) {
   return ir.CreateSelect(small, zero, f32);
 }
 
+// The sign bit of every element of the type's bits.
+std::uint64_t sign_bits(Type type) {
+  if (is_packed(type)) return 0x80008000u;
+  return std::uint64_t{1} << (bits_of(type) - 1);
+}
+
+Value* half_bits(Emitter& e, std::size_t i, Type type) {
+  const unsigned bits = bits_of(type);
+  Value* value = e.source(i, bits);
+  if (!e.instruction().operands[i].negated) return value;
+  return e.ir().CreateXor(value, e.splat(sign_bits(type), bits));
+}
+
 Value* read_half(Emitter& e, std::size_t i, Type type) {
-  return flush_half(e, widen_half(e, e.source(i, bits_of(type)), type), type);
+  return flush_half(e, widen_half(e, half_bits(e, i, type), type), type);
 }
 
 void finish_half(Emitter& e, Value* f32, Type type) {
@@ -248,9 +262,9 @@ void lower_fma(Emitter& e, const Step&) {
   auto& ir = e.ir();
   const Type type = type_of(e);
   if (is_bf16(type)) {
-    const unsigned bits = bits_of(type);
     return finish_bf16(
-        e, fma_bf16(e, type, e.source(1, bits), e.source(2, bits), e.source(3, bits)), type);
+        e, fma_bf16(e, type, half_bits(e, 1, type), half_bits(e, 2, type), half_bits(e, 3, type)),
+        type);
   }
   if (is_half(type)) {
     // The product of two f16 is exact in f32.
@@ -312,12 +326,6 @@ void lower_div(Emitter& e, const Step& step) {
 void lower_rem(Emitter& e, const Step&) { divide_integers(e, type_of(e), "rem"); }
 
 namespace {
-
-// The sign bit of every element of the type's bits.
-std::uint64_t sign_bits(Type type) {
-  if (is_packed(type)) return 0x80008000u;
-  return std::uint64_t{1} << (bits_of(type) - 1);
-}
 
 Value* flushed_bits(Emitter& e, std::size_t i, Type type) {
   if (!e.instruction().has("ftz")) return e.source(i, bits_of(type));

@@ -153,6 +153,9 @@ void find_convergence(Graph& graph);
 
 // The registers that the instruction reads, and those that it writes.
 void visit_registers(const Step& step, const auto& read, const auto& write);
+// Likewise, in its function's own numbers and without the carry flag.
+void visit_operands(const Row& row, const ptx::Instruction& instruction, const auto& read,
+                    const auto& write);
 
 }  // namespace octavo::emulator::lower
 
@@ -167,19 +170,23 @@ void visit_operand(const ptx::Operand& operand, const auto& visit) {
 }
 }  // namespace detail
 
-void visit_registers(const Step& step, const auto& read, const auto& write) {
-  const auto& instruction = step.instruction;
+void visit_operands(const Row& row, const ptx::Instruction& instruction, const auto& read,
+                    const auto& write) {
   if (instruction.guarded) read(instruction.guard);
-  if (reads_carry(instruction)) read(kCarry);
   for (std::size_t i = 0; i < instruction.operands.size(); ++i) {
-    if (is_destination(*step.row, instruction, i)) {
-      if (is_updated(*step.row)) detail::visit_operand(instruction.operands[i], read);
+    if (is_destination(row, instruction, i)) {
+      if (is_updated(row)) detail::visit_operand(instruction.operands[i], read);
       detail::visit_operand(instruction.operands[i], write);
     } else {
       detail::visit_operand(instruction.operands[i], read);
     }
   }
-  if (instruction.has("cc")) write(kCarry);
+}
+
+void visit_registers(const Step& step, const auto& read, const auto& write) {
+  if (reads_carry(step.instruction)) read(kCarry);
+  visit_operands(*step.row, step.instruction, read, write);
+  if (step.instruction.has("cc")) write(kCarry);
 }
 
 }  // namespace octavo::emulator::lower

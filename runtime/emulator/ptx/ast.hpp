@@ -83,7 +83,7 @@ struct Operand {
   Kind kind = Kind::sink;
   RegisterId reg = 0;
   bool has_reg = false;         // address: base is a register, not a symbol
-  bool negated = false;         // !p
+  bool negated = false;         // !p; of a factor or term of an fma, its opposite
   std::uint8_t float_bits = 0;  // immediate: 0 for an integer, else 32 or 64
   std::uint64_t bits = 0;
   std::int64_t offset = 0;
@@ -146,6 +146,7 @@ struct Function {
 struct Module {
   int version_major = 0, version_minor = 0;
   std::string target;  // "sm_90a"
+  bool debug = false;  // .target sm_90a, debug
   std::vector<Variable> variables;
   std::vector<Function> functions;
   const Function* find(std::string_view name) const;

@@ -64,7 +64,8 @@ class Parser {
     do {
       const int line = lexer_.peek().line;
       const std::string name = lexer_.expect_identifier("an architecture such as sm_90a");
-      if (!name.starts_with("sm_")) continue;  // "debug", "texmode_independent"
+      module_.debug = module_.debug || name == "debug";
+      if (!name.starts_with("sm_")) continue;  // or "texmode_independent"
       if (!module_.target.empty()) Lexer::fail(line, ".target: expected one architecture");
       module_.target = name;
     } while (lexer_.accept(","));
