@@ -14,6 +14,7 @@
 #include <cctype>
 #include <filesystem>
 #include <fstream>
+#include <set>
 #include <unordered_map>
 
 #include "tools/instructions.hpp"
@@ -39,7 +40,8 @@ class Recorder {
     std::filesystem::create_directories(options.folder);
   }
 
-  // 0, 1 where a row differs from the other folder's, 3 where the device could not run something.
+  // 0, 1 where a row differs from the other folder's or was not compared, 3 where the device could
+  // not run something.
   int record() {
     for (const Special& special : specials()) {
       attempt(std::string(special.opcode), [&](const std::string& name) {
@@ -53,7 +55,7 @@ class Recorder {
       });
     }
     fmt::print("{}\n\n{}", device_.name(), table(rows_));
-    return failed_ ? 3 : differs_ ? 1 : 0;
+    return failed_ ? 3 : differs_ || leaves_out() ? 1 : 0;
   }
 
  private:
@@ -118,6 +120,7 @@ class Recorder {
       row["compared"] = compared, row["different"] = different;
       rows_.back()[2] = fmt::to_string(compared), rows_.back()[3] = fmt::to_string(different);
       differs_ |= different > 0;
+      if (compared > 0) compared_.insert(other.filename());
     }
     report_.push_back(std::move(row));
     write_report();
@@ -132,6 +135,26 @@ class Recorder {
     return {};
   }
 
+  // Whether nothing was compared, or not all that a device of this name gave.
+  bool leaves_out() const {
+    if (options_.against.empty()) return false;
+    bool leaves_out = compared_.empty();
+    if (leaves_out) {
+      fmt::print(stderr, "record_vectors: {}: nothing there is of an instruction here\n",
+                 options_.against.string());
+    }
+    for (const auto& entry : std::filesystem::directory_iterator(options_.against)) {
+      const std::string file = entry.path().filename();
+      if (!file.starts_with(prefix()) || file.find(options_.only) == std::string::npos ||
+          compared_.contains(file)) {
+        continue;
+      }
+      fmt::print(stderr, "record_vectors: {}: no row of it was compared\n", entry.path().string());
+      leaves_out = true;
+    }
+    return leaves_out;
+  }
+
   // As far as it has come, so that a recorder that is stopped leaves what it knows.
   void write_report() const {
     write_json(options_.json_file, {{"device", device_.name()}, {"instructions", report_}});
@@ -140,6 +163,7 @@ class Recorder {
   Options options_;
   Device device_;
   bool failed_ = false, differs_ = false;
+  std::set<std::string> compared_;  // files of the other folder
   json report_ = json::array();
   std::vector<std::vector<std::string>> rows_ = {{"instruction", "rows", "compared", "different"}};
 };

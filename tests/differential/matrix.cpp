@@ -113,6 +113,9 @@ void check_rows(std::span<const Row> rows) {
 TEST_CASE("every axis, value by value") { check_rows(kRows); }
 
 TEST_CASE("fp8 multiplication, where the device has it") {
-  if (!device().architecture().fp8_mma) return;
+  if (!device().architecture().fp8_mma) {
+    MESSAGE("not run: ", std::string(device().architecture().name), " has no fp8 tensor cores");
+    return;
+  }
   check_rows(kFp8Rows);
 }
