@@ -15,6 +15,7 @@
 #include "execute/clock.hpp"
 #include "execute/order.hpp"
 #include "execute/warp.hpp"
+#include "execute/warpgroup.hpp"
 #include "execute/wgmma.hpp"
 #include "fault.hpp"
 

@@ -7,6 +7,7 @@
 
 #include "execute/cluster.hpp"
 #include "execute/helpers.hpp"
+#include "execute/warpgroup.hpp"
 
 namespace octavo::emulator {
 namespace {
@@ -15,8 +16,6 @@ using tensor_core::for_chunks;
 using tensor_core::kChunkBytes;
 using tensor_core::Major;
 using tensor_core::MatrixDescriptor;
-
-constexpr std::uint32_t kWarps = 4;  // of a warpgroup
 
 constexpr std::uint32_t kIds = 1 << 14, kRegisters = 1 << 7;  // that a tag can tell
 
@@ -52,7 +51,7 @@ class WgmmaOperation final : public Operation {
     in_order = true;
     const int columns = wgmma.code.shape.n / 8;
     if (!wgmma.code.a_in_registers) {
-      const std::uint32_t first = issuing.warpid % kWarps * 2;
+      const std::uint32_t first = issuing.warpid % kWarpgroupWarps * 2;
       add_reads(wgmma.a, wgmma.code.a_major, first, first + 2);
     }
     add_reads(wgmma.b, wgmma.code.b_major, 0, static_cast<std::uint32_t>(columns));
@@ -65,8 +64,8 @@ class WgmmaOperation final : public Operation {
     if (!code.a_in_registers) {
       for (std::uint32_t i = 0; i < 2; ++i) {
         std::uint32_t* lower = wgmma_.a_words + i * kLanes;
-        load_core_matrices(wgmma_.a, code.a_major, issuing_.warpid % kWarps * 2 + i, block.shared,
-                           lower, lower + 2 * kLanes);
+        load_core_matrices(wgmma_.a, code.a_major, issuing_.warpid % kWarpgroupWarps * 2 + i,
+                           block.shared, lower, lower + 2 * kLanes);
       }
     }
     const auto groups = static_cast<std::uint32_t>(shape.n) / 8;
@@ -139,70 +138,6 @@ MatrixDescriptor decode(Warp& warp, const char* name, std::uint64_t bits, Major 
   return descriptor;
 }
 
-std::uint64_t same_in_all_lanes(Warp& warp, const char* name, const std::uint64_t* descriptors) {
-  for (int lane = 1; lane < kLanes; ++lane) {
-    if (descriptors[lane] == descriptors[0]) continue;
-    fault(warp, CUDA_ERROR_LAUNCH_FAILED, lane,
-          "the descriptor of %s is 0x%llx here but 0x%llx in lane 0", name,
-          static_cast<unsigned long long>(descriptors[lane]),
-          static_cast<unsigned long long>(descriptors[0]));
-  }
-  return descriptors[0];
-}
-
-Warpgroup& warpgroup_of(const Warp& warp) {
-  auto& groups = warp.block->warpgroups;
-  if (groups.empty()) groups.resize((warp.nwarpid + kWarps - 1) / kWarps);
-  return groups[warp.warpid / kWarps];
-}
-
-void check_whole(Warp& warp) {
-  if (warp.mask != kAllLanes) {
-    fault(warp, CUDA_ERROR_LAUNCH_FAILED, __builtin_ctz(~warp.mask),
-          "this lane does not take part: all of a warpgroup's 128 threads must");
-  }
-  const std::uint32_t first = warp.warpid / kWarps * kWarps;
-  if (first + kWarps > warp.nwarpid) {
-    fault(warp, CUDA_ERROR_LAUNCH_FAILED, 0,
-          "warps %u to %u are not a warpgroup: it has four warps", first, warp.nwarpid - 1);
-  }
-}
-
-// The four warps' n-th wgmmas are one.
-void agree(Warp& warp, std::uint64_t a, std::uint64_t b) {
-  Warpgroup& group = warpgroup_of(warp);
-  const std::uint64_t index = warp.wgmmas->issued++ - group.first;
-  const std::uint32_t self = warp.warpid % kWarps;
-  if (index == group.issued.size()) {
-    for (std::uint32_t i = 0; i < kWarps; ++i) {
-      const Warp& other = *warp.block->warps[warp.warpid - self + i];
-      if (other.state == WarpState::done) {
-        fault(warp, CUDA_ERROR_LAUNCH_FAILED, 0,
-              "warp %u of its warpgroup has exited without this wgmma", other.warpid);
-      }
-    }
-    group.issued.push_back({warp.line, a, b, warp.warpid, 1u << self});
-    return;
-  }
-  SharedWgmma& shared = group.issued[index];
-  if (shared.line != warp.line) {
-    fault(warp, CUDA_ERROR_LAUNCH_FAILED, 0,
-          "warp %u of its warpgroup has executed the wgmma at line %d instead", shared.first_warp,
-          shared.line);
-  }
-  for (const auto& [name, mine, theirs] : {std::tuple{"A", a, shared.a}, {"B", b, shared.b}}) {
-    if (mine == theirs) continue;
-    fault(warp, CUDA_ERROR_LAUNCH_FAILED, 0,
-          "the descriptor of %s is 0x%llx here but 0x%llx in warp %u of its warpgroup", name,
-          static_cast<unsigned long long>(mine), static_cast<unsigned long long>(theirs),
-          shared.first_warp);
-  }
-  shared.warps |= 1u << self;
-  if (shared.warps != (1u << kWarps) - 1) return;
-  group.issued.pop_front();  // the others have come through all before it
-  ++group.first;
-}
-
 // "line 12: wgmma.mma_async...", without operands.
 std::string quote(const Warp& warp, std::int32_t line) {
   const std::string_view text = ptx_line(warp.block->launch->ptx, line);
@@ -272,17 +207,6 @@ const PendingWgmma* WarpWgmmas::find_tag(std::uint32_t word) const {
   const PendingWgmma& wgmma = *pending[age];
   const auto registers = static_cast<std::uint32_t>(wgmma.code.shape.accumulator_registers());
   return word % kRegisters < registers ? &wgmma : nullptr;
-}
-
-void leave_warpgroup(Warp& warp) {
-  if (warp.block->warpgroups.empty()) return;
-  const Warpgroup& group = warpgroup_of(warp);
-  const std::uint64_t missing = warp.wgmmas->issued - group.first;
-  if (missing >= group.issued.size()) return;
-  const SharedWgmma& other = group.issued[missing];
-  fault(warp, CUDA_ERROR_LAUNCH_FAILED, 0,
-        "exits, but warp %u of its warpgroup has executed the wgmma at line %d", other.first_warp,
-        other.line);
 }
 
 // d, [register][lane], is c and then what the registers hold until the wait. `a` is a fragment, or

@@ -54,18 +54,4 @@ struct WarpWgmmas {
   const PendingWgmma* find_tag(std::uint32_t word) const;
 };
 
-// The n-th wgmma of a warpgroup, until all four warps have issued it.
-struct SharedWgmma {
-  std::int32_t line;
-  std::uint64_t a, b;  // descriptors
-  std::uint32_t first_warp, warps;
-};
-struct Warpgroup {
-  std::deque<SharedWgmma> issued;
-  std::uint64_t first = 0;  // the number of issued.front()
-};
-
-// The warp is about to end: a fault if the others of its warpgroup have issued more wgmmas.
-void leave_warpgroup(Warp& warp);
-
 }  // namespace octavo::emulator

@@ -3,6 +3,7 @@
 #include <llvm/IR/Intrinsics.h>
 
 #include "lower/families.hpp"
+#include "lower/integer.hpp"
 #include "lower/numbers.hpp"
 
 namespace octavo::emulator::lower {
@@ -10,12 +11,6 @@ namespace {
 
 using llvm::Value;
 using ptx::Type;
-
-Type type_of(Emitter& e) {
-  const Type type = e.instruction().type();
-  if (type == Type::none) reject(e.instruction(), "has no type");
-  return type;
-}
 
 // --- f32 and f64
 
@@ -173,89 +168,27 @@ void lower_half(Emitter& e, Operation operation, Type type) {
               type);
 }
 
-// --- integers
-
-bool is_integer_pair(Type type) { return type == Type::u16x2 || type == Type::s16x2; }
-
-// Operand i as 64 integers of 16 bits.
-Value* integer_halves(Emitter& e, std::size_t i) {
-  auto* halves = llvm::FixedVectorType::get(e.ir().getInt16Ty(), 2 * kLanes);
-  return e.ir().CreateBitCast(e.source(i, 32), halves);
-}
-
-void write_halves(Emitter& e, Value* halves) {
-  e.write(0u, e.ir().CreateBitCast(halves, e.lanes(32)));
-}
-
-void saturated_add(Emitter& e, bool subtract) {
-  const auto id = subtract ? llvm::Intrinsic::ssub_sat : llvm::Intrinsic::sadd_sat;
-  e.write(0u, e.ir().CreateBinaryIntrinsic(id, e.source(1, 32), e.source(2, 32)));
-}
-
-void lower_integer_add(Emitter& e, Type type, bool subtract) {
-  auto& ir = e.ir();
-  if (e.instruction().has("sat")) return saturated_add(e, subtract);
-  Value* a = e.source(1, bits_of(type));
-  Value* b = e.source(2, bits_of(type));
-  Value* result = subtract ? ir.CreateSub(a, b) : ir.CreateAdd(a, b);
-  if (e.instruction().has("cc")) {
-    e.write_register(kCarry,
-                     e.predicate(subtract ? ir.CreateICmpULT(a, b) : ir.CreateICmpULT(result, a)));
-  }
-  e.write(0u, result);
-}
-
-// mul's result of `part` lo, hi or wide.
-Value* product(Emitter& e, Type type) {
-  auto& ir = e.ir();
-  const unsigned bits = bits_of(type);
-  Value* a = e.source(1, bits);
-  Value* b = e.source(2, bits);
-  if (e.instruction().has("lo")) return ir.CreateMul(a, b);
-  if (!e.instruction().has("hi") && !e.instruction().has("wide")) {
-    reject(e.instruction(), "needs .lo, .hi or .wide");
-  }
-  if (bits == 64) {
-    if (e.instruction().has("wide"))
-      reject(e.instruction(), "there is no .wide product of 64 bits");
-    Value* result = e.room(64);
-    e.call(is_signed(type) ? "octavo_mulhi_s64" : "octavo_mulhi_u64",
-           {result, e.spill(a), e.spill(b)});
-    return e.fetch(result, 64);
-  }
-  auto* wide = e.lanes(2 * bits);
-  const auto extend = [&](Value* v) {
-    return is_signed(type) ? ir.CreateSExt(v, wide) : ir.CreateZExt(v, wide);
-  };
-  Value* result = ir.CreateMul(extend(a), extend(b));
-  if (e.instruction().has("wide")) return result;
-  return ir.CreateTrunc(ir.CreateLShr(result, e.splat(bits, 2 * bits)), e.lanes(bits));
-}
-
 }  // namespace
 
 void lower_add(Emitter& e, const Step&) {
   const Type type = type_of(e);
   if (is_half(type)) return lower_half(e, Operation::add, type);
   if (is_float(type) || type == Type::f32x2) return lower_float(e, Operation::add, type);
-  if (is_integer_pair(type)) {
-    return write_halves(e, e.ir().CreateAdd(integer_halves(e, 1), integer_halves(e, 2)));
-  }
-  lower_integer_add(e, type, false);
+  add_integers(e, type, false);
 }
 
 void lower_sub(Emitter& e, const Step&) {
   const Type type = type_of(e);
   if (is_half(type)) return lower_half(e, Operation::sub, type);
   if (is_float(type) || type == Type::f32x2) return lower_float(e, Operation::sub, type);
-  lower_integer_add(e, type, true);
+  add_integers(e, type, true);
 }
 
 void lower_mul(Emitter& e, const Step&) {
   const Type type = type_of(e);
   if (is_half(type)) return lower_half(e, Operation::mul, type);
   if (is_float(type) || type == Type::f32x2) return lower_float(e, Operation::mul, type);
-  e.write(0u, product(e, type));
+  multiply_integers(e, type);
 }
 
 void lower_fma(Emitter& e, const Step&) {
@@ -281,39 +214,10 @@ void lower_fma(Emitter& e, const Step&) {
 }
 
 void lower_mad(Emitter& e, const Step& step) {
-  auto& ir = e.ir();
   const Type type = type_of(e);
   if (is_float(type)) return lower_fma(e, step);
-  Value* a_times_b = product(e, type);
-  Value* c = e.source(3, a_times_b->getType()->getScalarSizeInBits());
-  if (e.instruction().has("sat")) {
-    return e.write(0u, ir.CreateBinaryIntrinsic(llvm::Intrinsic::sadd_sat, a_times_b, c));
-  }
-  Value* sum = ir.CreateAdd(a_times_b, c);
-  if (e.instruction().has("cc")) e.write_register(kCarry, e.predicate(ir.CreateICmpULT(sum, c)));
-  e.write(0u, sum);
+  multiply_add_integers(e, type);
 }
-
-namespace {
-
-void divide_integers(Emitter& e, Type type, const char* operation) {
-  auto& ir = e.ir();
-  const unsigned bits = bits_of(type), wide = bits < 32 ? 32 : bits;
-  const auto extend = [&](Value* v) {
-    return is_signed(type) ? ir.CreateSExt(v, e.lanes(wide)) : ir.CreateZExt(v, e.lanes(wide));
-  };
-  Value* a = extend(e.source(1, bits));
-  Value* b = extend(e.source(2, bits));
-  Value* result = e.room(wide);
-  e.mark_line();
-  const std::string suffix =
-      std::string(is_signed(type) ? "_s" : "_u") + (wide == 32 ? "32" : "64");
-  e.call(std::string("octavo_") + operation + suffix,
-         {e.warp(), e.mask(), result, e.spill(a), e.spill(b)});
-  e.write(0u, ir.CreateTrunc(e.fetch(result, wide), e.lanes(bits)));
-}
-
-}  // namespace
 
 void lower_div(Emitter& e, const Step& step) {
   const Type type = type_of(e);
@@ -322,8 +226,6 @@ void lower_div(Emitter& e, const Step& step) {
     return lower_approximate_div(e, step);
   lower_float(e, Operation::div, type);
 }
-
-void lower_rem(Emitter& e, const Step&) { divide_integers(e, type_of(e), "rem"); }
 
 namespace {
 
@@ -381,20 +283,7 @@ void lower_extremum(Emitter& e, bool least) {
     return e.write(0u, value);
   }
   if (three) reject(e.instruction(), "has too many operands");
-  const bool pair = is_integer_pair(type);
-  const bool compares_signed = is_signed(type) || type == Type::s16x2;
-  const auto id = compares_signed ? (least ? llvm::Intrinsic::smin : llvm::Intrinsic::smax)
-                                  : (least ? llvm::Intrinsic::umin : llvm::Intrinsic::umax);
-  const auto operand = [&](std::size_t i) {
-    return pair ? integer_halves(e, i) : e.source(i, bits_of(type));
-  };
-  Value* value = e.ir().CreateBinaryIntrinsic(id, operand(1), operand(2));
-  if (e.instruction().has("relu")) {
-    value = e.ir().CreateBinaryIntrinsic(llvm::Intrinsic::smax, value,
-                                         llvm::Constant::getNullValue(value->getType()));
-  }
-  if (pair) return write_halves(e, value);
-  e.write(0u, value);
+  integer_extremum(e, type, least);
 }
 
 }  // namespace

@@ -14,11 +14,7 @@ using llvm::Value;
 using ptx::Operand;
 using ptx::Type;
 
-unsigned width(Emitter& e) {
-  const Type type = e.instruction().type();
-  if (type == Type::none) reject(e.instruction(), "has no type");
-  return bits_of(type);
-}
+unsigned width(const Emitter& e) { return bits_of(type_of(e)); }
 
 bool on_predicates(Emitter& e) { return e.instruction().type() == Type::pred; }
 

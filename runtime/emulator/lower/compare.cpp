@@ -73,8 +73,7 @@ Value* joined(Emitter& e, Value* result, std::size_t i) {
 
 void lower_setp(Emitter& e, const Step&) {
   auto& ir = e.ir();
-  const Type type = e.instruction().type();
-  if (type == Type::none) reject(e.instruction(), "has no type");
+  const Type type = type_of(e);
   const std::size_t first = e.instruction().pair ? 2 : 1;
   Value* condition =
       ir.CreateCmp(comparison(e, type), comparand(e, first, type), comparand(e, first + 1, type));
@@ -145,12 +144,12 @@ void choose(Emitter& e, Value* predicate, unsigned bits) {
 }  // namespace
 
 void lower_selp(Emitter& e, const Step&) {
-  choose(e, e.source_predicate(e.instruction().operands[3]), bits_of(e.instruction().type()));
+  choose(e, e.source_predicate(e.instruction().operands[3]), bits_of(type_of(e)));
 }
 
 void lower_slct(Emitter& e, const Step&) {
   auto& ir = e.ir();
-  const unsigned bits = bits_of(e.instruction().type());
+  const unsigned bits = bits_of(type_of(e));
   Value* not_negative;
   if (e.instruction().type(1) == Type::f32) {
     Value* c = comparand(e, 3, Type::f32);

@@ -23,6 +23,9 @@ bool is_float(ptx::Type type);   // f16, bf16 and wider; not packed pairs
 bool is_signed(ptx::Type type);  // s8 to s64
 unsigned bits_of(ptx::Type type);
 
+class Emitter;
+ptx::Type type_of(const Emitter& e);  // the instruction's; a fault if it has none
+
 class Emitter {
  public:
   // Emits `void <symbol>(Warp*, frame)`; compute_capability is of the emulated device.
@@ -97,7 +100,7 @@ class Emitter {
   // The address of an address operand's base (without its offset) as <32 x i64>.
   Value* address(const ptx::Operand& operand);
   Value* symbol_address(const ptx::Operand& operand);  // likewise, of the name it holds
-  ptx::Instruction const& instruction() const { return step_->instruction; }
+  const ptx::Instruction& instruction() const { return step_->instruction; }
   const Step& step() const { return *step_; }
 
   // Scratch memory for a function's arguments: values one after another, or room for results.

@@ -1,7 +1,8 @@
-// Integer instructions of their own opcodes: carries, mul24, sad, dot products.
+// Arithmetic of integers: what opcodes that floats have too do of it, and opcodes of its own.
+#include "lower/integer.hpp"
+
 #include <llvm/IR/Intrinsics.h>
 
-#include "lower/emitter.hpp"
 #include "lower/families.hpp"
 
 namespace octavo::emulator::lower {
@@ -10,6 +11,45 @@ using llvm::Value;
 using ptx::Type;
 
 namespace {
+
+bool is_pair(Type type) { return type == Type::u16x2 || type == Type::s16x2; }
+
+// Operand i as 64 integers of 16 bits.
+Value* halves(Emitter& e, std::size_t i) {
+  auto* type = llvm::FixedVectorType::get(e.ir().getInt16Ty(), 2 * kLanes);
+  return e.ir().CreateBitCast(e.source(i, 32), type);
+}
+
+void write_halves(Emitter& e, Value* value) {
+  e.write(0u, e.ir().CreateBitCast(value, e.lanes(32)));
+}
+
+// The .lo, .hi or .wide product of the first two sources.
+Value* product(Emitter& e, Type type) {
+  auto& ir = e.ir();
+  const unsigned bits = bits_of(type);
+  Value* a = e.source(1, bits);
+  Value* b = e.source(2, bits);
+  if (e.instruction().has("lo")) return ir.CreateMul(a, b);
+  if (!e.instruction().has("hi") && !e.instruction().has("wide")) {
+    reject(e.instruction(), "needs .lo, .hi or .wide");
+  }
+  if (bits == 64) {
+    if (e.instruction().has("wide"))
+      reject(e.instruction(), "there is no .wide product of 64 bits");
+    Value* result = e.room(64);
+    e.call(is_signed(type) ? "octavo_mulhi_s64" : "octavo_mulhi_u64",
+           {result, e.spill(a), e.spill(b)});
+    return e.fetch(result, 64);
+  }
+  auto* wide = e.lanes(2 * bits);
+  const auto extend = [&](Value* v) {
+    return is_signed(type) ? ir.CreateSExt(v, wide) : ir.CreateZExt(v, wide);
+  };
+  Value* result = ir.CreateMul(extend(a), extend(b));
+  if (e.instruction().has("wide")) return result;
+  return ir.CreateTrunc(ir.CreateLShr(result, e.splat(bits, 2 * bits)), e.lanes(bits));
+}
 
 Value* carry_in(Emitter& e, unsigned bits) {
   ptx::Operand carry;
@@ -33,14 +73,81 @@ void add_with_carry(Emitter& e, Value* a, Value* b, unsigned bits) {
 
 }  // namespace
 
+void add_integers(Emitter& e, Type type, bool subtract) {
+  auto& ir = e.ir();
+  if (is_pair(type)) return write_halves(e, ir.CreateAdd(halves(e, 1), halves(e, 2)));
+  if (e.instruction().has("sat")) {
+    const auto id = subtract ? llvm::Intrinsic::ssub_sat : llvm::Intrinsic::sadd_sat;
+    return e.write(0u, ir.CreateBinaryIntrinsic(id, e.source(1, 32), e.source(2, 32)));
+  }
+  Value* a = e.source(1, bits_of(type));
+  Value* b = e.source(2, bits_of(type));
+  Value* result = subtract ? ir.CreateSub(a, b) : ir.CreateAdd(a, b);
+  if (e.instruction().has("cc")) {
+    e.write_register(kCarry,
+                     e.predicate(subtract ? ir.CreateICmpULT(a, b) : ir.CreateICmpULT(result, a)));
+  }
+  e.write(0u, result);
+}
+
+void multiply_integers(Emitter& e, Type type) { e.write(0u, product(e, type)); }
+
+void multiply_add_integers(Emitter& e, Type type) {
+  auto& ir = e.ir();
+  Value* a_times_b = product(e, type);
+  Value* c = e.source(3, a_times_b->getType()->getScalarSizeInBits());
+  if (e.instruction().has("sat")) {
+    return e.write(0u, ir.CreateBinaryIntrinsic(llvm::Intrinsic::sadd_sat, a_times_b, c));
+  }
+  Value* sum = ir.CreateAdd(a_times_b, c);
+  if (e.instruction().has("cc")) e.write_register(kCarry, e.predicate(ir.CreateICmpULT(sum, c)));
+  e.write(0u, sum);
+}
+
+void divide_integers(Emitter& e, Type type, const char* operation) {
+  auto& ir = e.ir();
+  const unsigned bits = bits_of(type), wide = bits < 32 ? 32 : bits;
+  const auto extend = [&](Value* v) {
+    return is_signed(type) ? ir.CreateSExt(v, e.lanes(wide)) : ir.CreateZExt(v, e.lanes(wide));
+  };
+  Value* a = extend(e.source(1, bits));
+  Value* b = extend(e.source(2, bits));
+  Value* result = e.room(wide);
+  e.mark_line();
+  const std::string suffix =
+      std::string(is_signed(type) ? "_s" : "_u") + (wide == 32 ? "32" : "64");
+  e.call(std::string("octavo_") + operation + suffix,
+         {e.warp(), e.mask(), result, e.spill(a), e.spill(b)});
+  e.write(0u, ir.CreateTrunc(e.fetch(result, wide), e.lanes(bits)));
+}
+
+void integer_extremum(Emitter& e, Type type, bool least) {
+  const bool pair = is_pair(type);
+  const bool compares_signed = is_signed(type) || type == Type::s16x2;
+  const auto id = compares_signed ? (least ? llvm::Intrinsic::smin : llvm::Intrinsic::smax)
+                                  : (least ? llvm::Intrinsic::umin : llvm::Intrinsic::umax);
+  const auto operand = [&](std::size_t i) {
+    return pair ? halves(e, i) : e.source(i, bits_of(type));
+  };
+  Value* value = e.ir().CreateBinaryIntrinsic(id, operand(1), operand(2));
+  if (e.instruction().has("relu")) {
+    value = e.ir().CreateBinaryIntrinsic(llvm::Intrinsic::smax, value,
+                                         llvm::Constant::getNullValue(value->getType()));
+  }
+  if (pair) return write_halves(e, value);
+  e.write(0u, value);
+}
+
+void lower_rem(Emitter& e, const Step&) { divide_integers(e, type_of(e), "rem"); }
+
 void lower_addc(Emitter& e, const Step&) {
-  const unsigned bits = bits_of(e.instruction().type());
+  const unsigned bits = bits_of(type_of(e));
   add_with_carry(e, e.source(1, bits), e.source(2, bits), bits);
 }
 
 void lower_subc(Emitter& e, const Step&) {
   auto& ir = e.ir();
-  const unsigned bits = bits_of(e.instruction().type());
+  const unsigned bits = bits_of(type_of(e));
   Value* a = e.source(1, bits);
   Value* b = e.source(2, bits);
   Value* partial = ir.CreateSub(a, b);
@@ -53,31 +160,14 @@ void lower_subc(Emitter& e, const Step&) {
 }
 
 void lower_madc(Emitter& e, const Step&) {
-  auto& ir = e.ir();
-  const Type type = e.instruction().type();
+  const Type type = type_of(e);
   const unsigned bits = bits_of(type);
-  Value* a = e.source(1, bits);
-  Value* b = e.source(2, bits);
-  Value* product = nullptr;
-  if (e.instruction().has("lo")) {
-    product = ir.CreateMul(a, b);
-  } else if (bits == 64) {
-    Value* result = e.room(64);
-    e.call(is_signed(type) ? "octavo_mulhi_s64" : "octavo_mulhi_u64",
-           {result, e.spill(a), e.spill(b)});
-    product = e.fetch(result, 64);
-  } else {
-    auto* wide = e.lanes(64);
-    Value* x = is_signed(type) ? ir.CreateSExt(a, wide) : ir.CreateZExt(a, wide);
-    Value* y = is_signed(type) ? ir.CreateSExt(b, wide) : ir.CreateZExt(b, wide);
-    product = ir.CreateTrunc(ir.CreateLShr(ir.CreateMul(x, y), e.splat(32, 64)), e.lanes(32));
-  }
-  add_with_carry(e, product, e.source(3, bits), bits);
+  add_with_carry(e, product(e, type), e.source(3, bits), bits);
 }
 
 void lower_mul24(Emitter& e, const Step&) {
   auto& ir = e.ir();
-  const bool is_signed_type = is_signed(e.instruction().type());
+  const bool is_signed_type = is_signed(type_of(e));
   const auto operand = [&](std::size_t i) {
     Value* high = ir.CreateShl(e.source(i, 32), e.splat(8, 32));
     Value* value =
@@ -98,7 +188,7 @@ void lower_mul24(Emitter& e, const Step&) {
 
 void lower_sad(Emitter& e, const Step&) {
   auto& ir = e.ir();
-  const Type type = e.instruction().type();
+  const Type type = type_of(e);
   const unsigned bits = bits_of(type);
   Value* a = e.source(1, bits);
   Value* b = e.source(2, bits);

@@ -61,12 +61,6 @@ std::span<const Operand> elements_of(Emitter& e, const Operand& operand, unsigne
                 : std::span<const Operand>(&operand, 1);
 }
 
-Type memory_type(Emitter& e) {
-  const Type type = e.instruction().type();
-  if (type == Type::none) reject(e.instruction(), "has no type");
-  return type;
-}
-
 std::string symbol(const char* operation, Window window, unsigned bits) {
   return std::string("octavo_") + operation + "_" + name_of(window) + "_" +
          std::to_string(bits / 8);
@@ -95,7 +89,7 @@ bool load_uniform(Emitter& e, const Operand& from, std::span<const Operand> to, 
 }  // namespace
 
 void lower_ld(Emitter& e, const Step&) {
-  const Type type = memory_type(e);
+  const Type type = type_of(e);
   const unsigned bits = bits_of(type), count = vector_count(e.instruction());
   const Operand& from = e.instruction().operands[1];
   const auto to = elements_of(e, e.instruction().operands[0], count);
@@ -119,7 +113,7 @@ void lower_ld(Emitter& e, const Step&) {
 }
 
 void lower_st(Emitter& e, const Step&) {
-  const Type type = memory_type(e);
+  const Type type = type_of(e);
   const unsigned bits = bits_of(type), count = vector_count(e.instruction());
   const Operand& to = e.instruction().operands[0];
   const Window window = resolve_parameter(e, window_of(e.instruction()), to);
@@ -173,7 +167,7 @@ std::string atomic_name(Emitter& e, Type type) {
 }
 
 void lower_atomic(Emitter& e, const Operand* to, std::size_t address_index) {
-  const Type type = memory_type(e);
+  const Type type = type_of(e);
   const unsigned bits = bits_of(type), count = vector_count(e.instruction());
   const auto& operands = e.instruction().operands;
   const Operand& at = operands[address_index];

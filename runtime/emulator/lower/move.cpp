@@ -47,8 +47,7 @@ void unpack(Emitter& e, const Operand& vector, Value* value) {
 }  // namespace
 
 void lower_mov(Emitter& e, const Step&) {
-  const Type type = e.instruction().type();
-  if (type == Type::none) reject(e.instruction(), "has no type");
+  const Type type = type_of(e);
   const Operand& to = e.instruction().operands[0];
   const Operand& from = e.instruction().operands[1];
   if (type == Type::pred) return e.write(to, e.source_predicate(from));
