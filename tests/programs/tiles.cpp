@@ -46,8 +46,7 @@ void check_gemm(Program& program, const char* kernel) {
     const long double bound =
         (2 * kN + 3) * std::numeric_limits<T>::epsilon() / 2 * alpha * magnitude;
     const long double difference = found[i] - (alpha * sum + beta * c[i]);
-    if (std::abs(difference) > bound)
-      FAIL_CHECK(i << ": " << found[i] << ", off by " << difference);
+    CHECK_MESSAGE(std::abs(difference) <= bound, i, ": ", found[i], ", off by ", difference);
   }
 }
 
@@ -104,7 +103,7 @@ TEST_CASE("a matrix's inverse") {
       for (std::size_t j = 0; j < kN; ++j) {
         double sum = 0;
         for (std::size_t k = 0; k < kN; ++k) sum += a[i * kN + k] * inverse[k * kN + j];
-        if (std::abs(sum - (i == j ? 1 : 0)) > 1e-10) FAIL_CHECK(i << "," << j << ": " << sum);
+        CHECK_MESSAGE(std::abs(sum - (i == j ? 1 : 0)) <= 1e-10, i, ",", j, ": ", sum);
       }
     }
   });
@@ -124,7 +123,7 @@ TEST_CASE("softmax of rows") {
       for (std::size_t c = 0; c < kColumns; ++c) {
         const double expected = std::exp(double{in[r * kColumns + c]}) / sum;
         const double difference = std::abs(double{found[r * kColumns + c]} - expected);
-        if (difference > 5e-6 * expected) FAIL_CHECK(r << "," << c << ": " << difference);
+        CHECK_MESSAGE(difference <= 5e-6 * expected, r, ",", c, ": ", difference);
       }
     }
   }
