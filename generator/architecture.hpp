@@ -11,8 +11,9 @@ struct Architecture {
   int compute_capability;               // 90
   int shared_bytes_per_block;           // that a block may have on every device that runs this code
   int shared_bytes_per_multiprocessor;  // of the device the architecture is named after
-  bool fp8_convert;  // cvt between fp8 and fp16/fp32 in hardware (sm_89 and later)
-  bool fp8_mma;      // mma.sync takes fp8 operands (sm_89 and later)
+  bool fp8_convert;       // cvt between fp8 and fp16/fp32 in hardware (sm_89 and later)
+  bool fp8_mma;           // mma.sync takes fp8 operands (sm_89 and later)
+  bool dependent_launch;  // programmatic dependent launch (sm_90 and later)
   bool operator==(const Architecture&) const = default;
 };
 

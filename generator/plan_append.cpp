@@ -47,6 +47,7 @@ Plan plan_append(const Spec& spec, const Architecture& arch) {
   plan.skeleton = "kernels/append.cuh";
 
   plan.policies = cache_policies(spec, arch);
+  plan.policies.push_back(launch_policy(arch));
   plan.policies.push_back({"input", fmt::format("input/{}.cuh", name_of(spec.input))});
   plan.policies.push_back({"rope", fmt::format("rope/{}.cuh", name_of(attention.rope.pairing))});
 

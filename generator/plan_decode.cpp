@@ -123,7 +123,7 @@ SharedLayout layout_of(const Spec& spec, const Tunables& tunables) {
     layout.query_bytes = tunables.row_tiles * steps * 32 * 16;
   }
   const int rows = tunables.row_tiles * kMmaRows;
-  layout.parts_bytes = tunables.warps * rows * (4 + dim.v * 4);
+  layout.parts_bytes = tunables.warps * rows * (8 + dim.v * 4);
   return layout;
 }
 
@@ -189,6 +189,7 @@ void add_end(Plan& plan) {
   if (plan.spec.output == DataType::e4m3 && !has_fp8) {
     plan.policies.insert(plan.policies.begin(), fp8_convert_policy(plan.arch));
   }
+  plan.policies.push_back(launch_policy(plan.arch));
   plan.policies.push_back(select("output", name_of(plan.spec.output)));
   plan.policies.push_back(select("sinks", plan.spec.attention.sinks ? "on" : "off"));
 }

@@ -42,6 +42,10 @@ std::vector<Constant> shape_constants(const Spec& spec) {
   return constants;
 }
 
+Policy launch_policy(const Architecture& arch) {
+  return {"launch", arch.dependent_launch ? "launch/dependent.cuh" : "launch/serial.cuh"};
+}
+
 Policy fp8_convert_policy(const Architecture& arch) {
   return {"fp8_convert", arch.fp8_convert ? "fp8_convert/hardware.cuh" : "fp8_convert/integer.cuh"};
 }

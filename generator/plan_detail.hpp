@@ -20,6 +20,9 @@ Grid grid_decode(const Plan& plan, const LaunchShape& shape);
 // kQueryHeads, kKvHeads, kHeadDimQk, kHeadDimV and, paged, kPageSize.
 std::vector<Constant> shape_constants(const Spec& spec);
 
+// How grids follow each other: the axis launch.
+Policy launch_policy(const Architecture& arch);
+
 // fp8 conversions: by instructions or in integer code.
 Policy fp8_convert_policy(const Architecture& arch);
 

@@ -15,24 +15,23 @@ namespace {
 
 // Where each part of decode's workspace begins, and where the last one ends.
 //
-// The arrival counters must be zero before a decode and are zero after it. They have a fixed place
-// and size, so that a workspace zeroed once serves decodes of any size: where one decode counts, no
-// other ever writes anything else.
+// All of it is zero before a decode and after it, so that a workspace zeroed once serves decodes of
+// any size.
 struct Workspace {
   static constexpr std::size_t kAlignment = 256;
   static constexpr std::size_t kArrivals = 16384;  // groups of splits; more blocks fill any device
 
   std::size_t arrivals = 0;
   std::size_t partial_output = kArrivals * sizeof(unsigned);
-  std::size_t partial_lse;
+  std::size_t partial_sums;
   std::size_t bytes;
 
   Workspace(const Spec& spec, int tokens, int splits) {
     const auto rows = static_cast<std::size_t>(splits) * static_cast<std::size_t>(tokens) *
                       static_cast<std::size_t>(spec.attention.query_heads);
     const auto dim = static_cast<std::size_t>(spec.attention.head_dim.v);
-    partial_lse = aligned(partial_output + rows * dim * sizeof(float));
-    bytes = aligned(partial_lse + rows * sizeof(float));
+    partial_sums = aligned(partial_output + rows * dim * sizeof(float));
+    bytes = aligned(partial_sums + rows * ((dim + 63) / 64) * 2 * sizeof(float));
   }
 
   static std::size_t aligned(std::size_t bytes) {
@@ -155,7 +154,7 @@ void Attention::decode(DecodeArguments arguments, const DecodeSize& size, CUdevi
     const Workspace parts(state_->spec, arguments.batch.tokens, arguments.splits);
     arguments.arrivals = workspace + parts.arrivals;
     arguments.partial_output = workspace + parts.partial_output;
-    arguments.partial_lse = workspace + parts.partial_lse;
+    arguments.partial_sums = workspace + parts.partial_sums;
   }
   kernel.launch(shape, arguments, stream);
   const Kernel* merge = state_->find(KernelKind::merge);

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include "runtime/driver.hpp"
+#include "runtime/emulator/cuda_abi_more.h"
 #include "runtime/handle.hpp"
 
 namespace octavo {
@@ -69,10 +70,19 @@ struct Kernel::State {
                                    plan.entry, shape.tokens, shape.sequences));
     }
     const Driver& driver = module.current();
+    CUlaunchAttribute dependent{};
+    dependent.id = CU_LAUNCH_ATTRIBUTE_PROGRAMMATIC_STREAM_SERIALIZATION;
+    dependent.value.programmaticStreamSerializationAllowed = 1;
+    CUlaunchConfig config{};
+    config.gridDimX = blocks.x, config.gridDimY = blocks.y, config.gridDimZ = blocks.z;
+    config.blockDimX = static_cast<unsigned>(plan.threads);
+    config.blockDimY = config.blockDimZ = 1;
+    config.sharedMemBytes = static_cast<unsigned>(plan.shared_bytes);
+    config.hStream = stream;
+    config.attrs = &dependent;
+    config.numAttrs = plan.arch.dependent_launch ? 1 : 0;
     void* parameters[] = {const_cast<void*>(arguments)};
-    driver.check(driver.cuLaunchKernel(
-                     function, blocks.x, blocks.y, blocks.z, static_cast<unsigned>(plan.threads), 1,
-                     1, static_cast<unsigned>(plan.shared_bytes), stream, parameters, nullptr),
+    driver.check(driver.cuLaunchKernelEx(&config, function, parameters, nullptr),
                  fmt::format("launching {} on a grid of {} x {} x {}", plan.entry, blocks.x,
                              blocks.y, blocks.z));
   }

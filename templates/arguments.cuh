@@ -65,14 +65,15 @@ struct DecodeArguments {
                                  // denominator, the sink included; 0: not wanted
   DeviceAddress sinks;           // fp32 [query_heads], logits; with sinks only
   DeviceAddress partial_output;  // fp32 [splits, tokens, query_heads, v_dim]; splits > 1 only
-  DeviceAddress partial_lse;     // fp32 [splits, tokens, query_heads], base 2; splits > 1 only
+  DeviceAddress partial_sums;    // fp32 [splits, tokens, query_heads, ceil(v_dim / 64), 2]; as the
+                                 // partial output zero before and after
   DeviceAddress arrivals;  // uint32, one a group of splits, zero before and after; fused merge
   long long q_stride;      // elements from one token's row to the next
   float output_scale;      // an e4m3 output holds value / output_scale
   int splits;              // parts that each sequence's tokens are cut into
 };
 
-// What decode left in partial_output and partial_lse becomes output and lse.
+// What decode left in partial_output and partial_sums becomes output and lse.
 using MergeArguments = DecodeArguments;
 
 }  // namespace octavo

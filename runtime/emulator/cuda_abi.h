@@ -233,7 +233,9 @@ enum CUtensorMapFloatOOBfill : int {
   X(cuLaunchKernel, cuLaunchKernel,                                                               \
     (CUfunction function, unsigned grid_x, unsigned grid_y, unsigned grid_z, unsigned block_x,    \
      unsigned block_y, unsigned block_z, unsigned shared_bytes, CUstream stream, void** params,   \
-     void** extra))
+     void** extra))                                                                               \
+  X(cuLaunchKernelEx, cuLaunchKernelEx,                                                           \
+    (const CUlaunchConfig* config, CUfunction function, void** params, void** extra))
 
 // What Octavo asks of the emulator alone; found the same way, and nullptr where the library is a
 // GPU's driver that lacks it.
@@ -241,11 +243,9 @@ enum CUtensorMapFloatOOBfill : int {
 //   line that names kernel, PTX line, block, warp and lane. Valid until the thread's next call.
 //   octavoEmulatorWarpInstructions: how many instructions the warps of the calling thread's last
 //   launch issued, if that ended without a fault.
-//   cuFuncGetParamInfo is NVIDIA's, since CUDA 12.4, and cuLaunchKernelEx, since 11.8.
+//   cuFuncGetParamInfo is NVIDIA's, since CUDA 12.4.
 #define OCTAVO_EMULATOR_FUNCTIONS(X)                                                        \
   X(octavoEmulatorLastFault, octavoEmulatorLastFault, (const char** text))                  \
   X(octavoEmulatorWarpInstructions, octavoEmulatorWarpInstructions, (std::uint64_t* count)) \
   X(cuFuncGetParamInfo, cuFuncGetParamInfo,                                                 \
-    (CUfunction function, std::size_t index, std::size_t* offset, std::size_t* bytes))      \
-  X(cuLaunchKernelEx, cuLaunchKernelEx,                                                     \
-    (const CUlaunchConfig* config, CUfunction function, void** params, void** extra))
+    (CUfunction function, std::size_t index, std::size_t* offset, std::size_t* bytes))

@@ -48,6 +48,7 @@ union CUlaunchAttributeValue {
   char pad[64];
   void* alignment;
   int cooperative;
+  int programmaticStreamSerializationAllowed;
   struct {
     unsigned x, y, z;
   } clusterDim;

@@ -1,147 +1,163 @@
 #pragma once
 
 #include "attention/rows.cuh"
+#include "ptx/relaxed.cuh"
 #include "ptx/special.cuh"
 
 namespace octavo {
 
-constexpr int kQuads = kHeadDimV / 4;  // values are merged and written four at a time
+constexpr int kPairs = kHeadDimV / 2;  // values are merged and written two at a time
 
-// What the block's rows became over parts of the tokens: its warps' parts, in shared memory, or the
-// splits, in global memory. A part has each row's output and its log-sum-exp in base 2, the sink
-// left out; an empty part has zeros and minus infinity.
-struct Parts {
-  const float4* outputs;  // [count, rows, kQuads]
-  const float* lse;       // [count, rows]
-  int count;
-  int rows;        // of a part
-  bool of_splits;  // their rows are the batch's; else the block's, and their quads are swizzled
-};
+// A row's softmax over some of the tokens, of which this thread has two output dims: weights are
+// 2^(logit - maximum), their sum is `sum`, and the outputs are sums of weights times values. Over
+// no tokens the maximum is minus infinity and all else is zero.
+struct RowPart {
+  float maximum = minus_infinity();
+  float sum = 0;
+  float outputs[2] = {};
 
-// Where a quad of a row of a warp's part is, so that neither the lanes that write nor those that
-// read have a bank conflict: a quad is 4 banks, g's row starts at bank 0, and t's quads are a
-// multiple of 4 or 8 from each other.
-inline __device__ int swizzled_quad(int row, int quad) {
-  if constexpr (kQuads % 8 == 0) return quad ^ quad / 8 % 4 * 2 ^ row % 2;
-  return quad;
-}
+  // Joins other parts, in their order, so that the bits depend on nothing else.
+  template <int kCount>
+  __device__ void join(const RowPart (&parts)[kCount]) {
+    float largest = maximum;
+    for (const RowPart& part : parts) largest = fmaxf(largest, part.maximum);
+    scale(ex2_approx_ftz(maximum - finite(largest)));
+    maximum = largest;
+#pragma unroll
+    for (const RowPart& part : parts) {
+      const float weight = ex2_approx_ftz(part.maximum - finite(largest));
+      sum += weight * part.sum;
+      for (int i = 0; i < 2; ++i) outputs[i] += weight * part.outputs[i];
+    }
+  }
 
-inline __device__ Parts parts_of_splits(const DecodeArguments& arguments) {
-  return {reinterpret_cast<const float4*>(arguments.partial_output),
-          reinterpret_cast<const float*>(arguments.partial_lse), arguments.splits,
-          arguments.batch.tokens * kQueryHeads, true};
-}
-
-// Four dims of a row.
-struct Quad {
-  float values[4];
-  float lse;
+  __device__ void scale(float factor) {
+    sum *= factor;
+    for (float& output : outputs) output *= factor;
+  }
 };
 
 // The end of a row: the sink joins, and output and log-sum-exp (natural, the sink included: the
 // logarithm of what the output was divided by) are written.
-inline __device__ void finish(const DecodeArguments& arguments, long long index, int head, int quad,
-                              Quad result) {
-  const float share = Sinks::join(arguments, head, result.lse);
+inline __device__ void finish(const DecodeArguments& arguments, long long index, int head, int pair,
+                              const RowPart& row) {
+  float lse = row.maximum + lg2_approx_ftz(row.sum);
+  const float share = Sinks::join(arguments, head, lse);
+  const float factor = row.sum > 0 ? share * rcp_approx_ftz(row.sum) : 0;
   float scaled[8] = {};  // formats pack eight
-  for (int i = 0; i < 4; ++i) {
-    scaled[i] = Output::scaled(result.values[i] * share, arguments.output_scale);
+  for (int i = 0; i < 2; ++i) {
+    scaled[i] = Output::scaled(row.outputs[i] * factor, arguments.output_scale);
   }
   unsigned words[2 * Output::kBytes];
   Output::pack(words, scaled);
-  unsigned* output = reinterpret_cast<unsigned*>(arguments.output) +
-                     (index * kHeadDimV + quad * 4) * Output::kBytes / 4;
   if constexpr (Output::kBytes == 2) {
-    *reinterpret_cast<uint2*>(output) = {words[0], words[1]};
+    reinterpret_cast<unsigned*>(arguments.output)[index * kPairs + pair] = words[0];
   } else {
-    *output = words[0];
+    reinterpret_cast<unsigned short*>(arguments.output)[index * kPairs + pair] =
+        static_cast<unsigned short>(words[0]);
   }
-  if (quad == 0 && arguments.lse != 0) {
+  if (pair == 0 && arguments.lse != 0) {
     constexpr float kLn2 = 0.693147181f;
-    reinterpret_cast<float*>(arguments.lse)[index] = result.lse * kLn2;
+    reinterpret_cast<float*>(arguments.lse)[index] = lse * kLn2;
   }
 }
 
-// Or its end in one split.
-inline __device__ void store_part(const DecodeArguments& arguments, long long index, int quad,
-                                  const Quad& result) {
-  index += blockIdx.x * static_cast<long long>(arguments.batch.tokens) * kQueryHeads;
-  if (quad == 0) reinterpret_cast<float*>(arguments.partial_lse)[index] = result.lse;
-  reinterpret_cast<float4*>(arguments.partial_output)[index * kQuads + quad] = {
-      result.values[0], result.values[1], result.values[2], result.values[3]};
-}
+// Splits lie in global memory, a row of each as strips of 64 dims, two a lane. Their numbers are
+// kept as complements: where a word is zero nobody has written it yet, as no arithmetic gives the
+// NaN that zero would stand for. So each word tells by itself whether it is there. Who has read it
+// sets it back to zero.
+constexpr int kStrips = (kPairs + 31) / 32;  // of a row
 
-// The sum over the two lanes of a quad.
-inline __device__ float pair_sum(float value) {
-  return value + __shfl_xor_sync(0xffffffff, value, 16);
-}
+struct SplitStrip {
+  uint2* outputs;            // of this lane's pair, of the first split
+  uint2* sums;               // the row's maximum and sum, which each of its strips has
+  long long outputs_stride;  // from one split to the next
+  long long sums_stride;
 
-// Merges a quad's parts. Two lanes, 16 apart, take every other part each, kBatch at a time: the
-// latency of memory is what a merge waits for. The order is the same whoever does it, so that the
-// bits depend on nothing else.
-inline __device__ Quad merge_quad(const float4* outputs, const float* lse, const Parts& parts) {
-  constexpr int kBatch = 4;
-  float maximum = minus_infinity();
-  float total = 0;
-  Quad result = {};
-#pragma unroll 1
-  for (int first = lane_id() / 16; first < parts.count; first += 2 * kBatch) {
-    float part_lse[kBatch];
-    float4 part[kBatch];
-    float largest = maximum;
-#pragma unroll
-    for (int j = 0; j < kBatch; ++j) {  // past the end, the last one again, without weight
-      const long long row =
-          static_cast<long long>(min(first + 2 * j, parts.count - 1)) * parts.rows;
-      part[j] = outputs[row * kQuads];
-      part_lse[j] = lse[row];
-      if (first + 2 * j >= parts.count) part_lse[j] = minus_infinity();
-      largest = fmaxf(largest, part_lse[j]);
-    }
-    const float correction = ex2_approx_ftz(maximum - finite(largest));
-    maximum = largest;
-    total *= correction;
-    for (float& value : result.values) value *= correction;
-#pragma unroll
-    for (int j = 0; j < kBatch; ++j) {
-      const float weight = ex2_approx_ftz(part_lse[j] - finite(maximum));
-      total += weight;
-      result.values[0] += weight * part[j].x, result.values[1] += weight * part[j].y;
-      result.values[2] += weight * part[j].z, result.values[3] += weight * part[j].w;
-    }
+  __device__ SplitStrip(const DecodeArguments& arguments, long long index, int pair)
+      : outputs(reinterpret_cast<uint2*>(arguments.partial_output) + index * kPairs + pair),
+        sums(reinterpret_cast<uint2*>(arguments.partial_sums) + index * kStrips + pair / 32) {
+    const long long rows = static_cast<long long>(arguments.batch.tokens) * kQueryHeads;
+    outputs_stride = rows * kPairs, sums_stride = rows * kStrips;
   }
-  const float largest = fmaxf(maximum, __shfl_xor_sync(0xffffffff, maximum, 16));
-  const float correction = ex2_approx_ftz(maximum - finite(largest));
-  maximum = largest;
-  total = pair_sum(total * correction);
-  for (float& value : result.values) value = pair_sum(value * correction);
-  const float reciprocal = total > 0 ? rcp_approx_ftz(total) : 0;
-  for (float& value : result.values) value *= reciprocal;
-  result.lse = maximum + lg2_approx_ftz(total);
-  return result;
+
+  __device__ void write(int split, int pair, const RowPart& part) const {
+    st_relaxed_gpu(outputs + split * outputs_stride, complement(part.outputs[0], part.outputs[1]));
+    if (pair % 32 != 0) return;
+    st_relaxed_gpu(sums + split * sums_stride, complement(part.maximum, part.sum));
+  }
+
+ private:
+  static __device__ uint2 complement(float x, float y) {
+    return {~__float_as_uint(x), ~__float_as_uint(y)};
+  }
+};
+
+inline __device__ float warp_max(float value) {
+  for (int mask = 16; mask > 0; mask /= 2) {
+    value = fmaxf(value, __shfl_xor_sync(0xffffffff, value, mask));
+  }
+  return value;
 }
 
-// Merges the parts of the block's rows: the splits' into the batch's output, the warps' into that
-// or, where there are splits, into the block's split.
-inline __device__ void merge_parts(const DecodeArguments& arguments, const Rows& rows,
-                                   const Parts& parts) {
-  const int quads = rows.count * kQuads;
+inline __device__ float warp_sum(float value) {
+  for (int mask = 16; mask > 0; mask /= 2) value += __shfl_xor_sync(0xffffffff, value, mask);
+  return value;
+}
+
+// Waits for a strip's splits and merges them, kAtOnce at a time; the lane of a split's number reads
+// its maximum and sum. Nothing branches, since this is the end that all else waits for.
+// `has_pair`: of the row's strips the last one may be narrower than the warp.
+inline __device__ RowPart merge_strip(SplitStrip strip, int splits, bool has_pair) {
+  constexpr int kAtOnce = 16;
+  RowPart row;
 #pragma unroll 1
-  for (int first = warp_id() * 16; first < quads; first += kThreads / 2) {
-    const int place = first + lane_id() % 16;
-    const int row = min(place, quads - 1) / kQuads;
-    const int quad = min(place, quads - 1) % kQuads;
+  for (; splits > 0; splits -= kAtOnce) {
+    uint2* const of_lane = strip.sums + lane_id() * strip.sums_stride;
+    const bool has_sums = lane_id() < min(splits, kAtOnce);
+    const int pairs = has_pair ? splits : 0;
+    uint2 outputs[kAtOnce], sums;
+    unsigned least;
+    do {
+      const uint2* from = strip.outputs;
+#pragma unroll
+      for (int i = 0; i < kAtOnce; ++i, from += strip.outputs_stride) {
+        outputs[i] = ld_relaxed_gpu_if(i < pairs, from);
+      }
+      sums = ld_relaxed_gpu_if(has_sums, of_lane);
+      least = min(sums.x, sums.y);
+      for (const uint2& pair : outputs) least = min(least, min(pair.x, pair.y));
+    } while (least == 0);
+
+    const float maximum = has_sums ? __uint_as_float(~sums.x) : minus_infinity();
+    const float largest = fmaxf(row.maximum, warp_max(maximum));
+    const float weight = ex2_approx_ftz(maximum - finite(largest));
+    row.scale(ex2_approx_ftz(row.maximum - finite(largest)));
+    row.maximum = largest;
+    row.sum += warp_sum(has_sums ? weight * __uint_as_float(~sums.y) : 0);
+#pragma unroll
+    for (int i = 0; i < kAtOnce; ++i, strip.outputs += strip.outputs_stride) {
+      const float of_split = __shfl_sync(0xffffffff, weight, i);
+      row.outputs[0] += of_split * __uint_as_float(~outputs[i].x);
+      row.outputs[1] += of_split * __uint_as_float(~outputs[i].y);
+      st_global_if(i < pairs, strip.outputs, {0, 0});
+    }
+    st_global_if(has_sums, of_lane, {0, 0});
+    strip.sums += kAtOnce * strip.sums_stride;
+  }
+  return row;
+}
+
+// Merges the splits of the block's rows, and leaves their memory as zeros.
+inline __device__ void merge_splits(const DecodeArguments& arguments, const Rows& rows) {
+#pragma unroll 1
+  for (int strip = warp_id(); strip < rows.count * kStrips; strip += kThreads / 32) {
+    const int row = strip / kStrips, pair = strip % kStrips * 32 + lane_id();
     const long long index = index_of(rows, row);
-    const long long from = parts.of_splits ? index : row;
-    const int from_quad = parts.of_splits ? quad : swizzled_quad(row, quad);
-    const Quad result =
-        merge_quad(parts.outputs + from * kQuads + from_quad, parts.lse + from, parts);
-    if (lane_id() >= 16 || place >= quads) continue;
-    if (parts.of_splits || arguments.splits == 1) {
-      finish(arguments, index, rows.head(row), quad, result);
-    } else {
-      store_part(arguments, index, quad, result);
-    }
+    const bool has_pair = pair < kPairs;
+    const RowPart merged =
+        merge_strip(SplitStrip(arguments, index, pair), arguments.splits, has_pair);
+    if (has_pair) finish(arguments, index, rows.head(row), pair, merged);
   }
 }
 

@@ -1,6 +1,7 @@
 #pragma once
 
 #include "attention/tile.cuh"
+#include "ptx/memory.cuh"
 
 namespace octavo {
 
@@ -21,23 +22,9 @@ inline __device__ int dim_of_word(int word) {
   return byte / Cache::kBytes;
 }
 
-// kWordDims consecutive values of a query row.
-inline __device__ void load_query(float (&values)[kWordDims], DeviceAddress q) {
-  constexpr int kWords = kWordDims * Input::kBytes / 4;
-  unsigned words[2 * Input::kBytes] = {};
-  if constexpr (kWords == 4) {
-    const uint4 word = *reinterpret_cast<const uint4*>(q);
-    words[0] = word.x, words[1] = word.y, words[2] = word.z, words[3] = word.w;
-  } else if constexpr (kWords == 2) {
-    const uint2 word = *reinterpret_cast<const uint2*>(q);
-    words[0] = word.x, words[1] = word.y;
-  } else {
-    words[0] = *reinterpret_cast<const unsigned*>(q);
-  }
-  float all[8];
-  Input::unpack(all, words);
-  for (int i = 0; i < kWordDims; ++i) values[i] = all[i];
-}
+// What a product takes of the lane's two rows, as the input has it.
+constexpr int kRawWords = kWordDims * Input::kBytes / 4;
+using QueryWords = unsigned[2][Operand::kStepWords][kRawWords];
 
 // The lane's two rows of a row tile, 16 * tile + g and 8 more. Rows beyond the block's repeat its
 // last one; no one looks at what becomes of them.
@@ -45,6 +32,7 @@ struct QueryRows {
   DeviceAddress q[2];
   float scale[2];  // of what is multiplied; 1 where queries need none
 
+  QueryRows() = default;
   __device__ QueryRows(const DecodeArguments& arguments, const Rows& rows, int tile) {
 #pragma unroll
     for (int half = 0; half < 2; ++half) {
@@ -60,23 +48,29 @@ struct QueryRows {
     }
   }
 
-  // A product's last word may be beyond the row's end: zeros.
-  __device__ void load(float (&values)[kWordDims], int half, int word) const {
-    for (float& value : values) value = 0;
-    if (kKeyWords % Operand::kStepWords != 0 && word >= kKeyWords) return;
-    load_query(values, q[half] + dim_of_word(word) * Input::kBytes);
+  // Starts to read what a product takes. Its last word may be beyond the row's end: zeros.
+  __device__ void read(QueryWords& words, int step) const {
+#pragma unroll
+    for (int half = 0; half < 2; ++half) {
+      for (int i = 0; i < Operand::kStepWords; ++i) {
+        const int word = step * Operand::kStepWords + i;
+        for (unsigned& raw : words[half][i]) raw = 0;
+        if (kKeyWords % Operand::kStepWords != 0 && word >= kKeyWords) continue;
+        ld_global(words[half][i], q[half] + dim_of_word(word) * Input::kBytes);
+      }
+    }
   }
 
-  // The first operand of one product of S.
-  __device__ void fragment(unsigned (&a)[4], int step) const {
+  // The first operand of the product.
+  __device__ void fragment(unsigned (&a)[4], const QueryWords& words) const {
 #pragma unroll
     for (int half = 0; half < 2; ++half) {
       float values[2 * Mma::kPack];
 #pragma unroll
       for (int i = 0; i < Operand::kStepWords; ++i) {
-        float loaded[kWordDims];
-        load(loaded, half, step * Operand::kStepWords + i);
-        for (int j = 0; j < kWordDims; ++j) values[i * kWordDims + j] = scaled(loaded[j], half);
+        float unpacked[kWordDims];
+        unpack(unpacked, words[half][i]);
+        for (int j = 0; j < kWordDims; ++j) values[i * kWordDims + j] = scaled(unpacked[j], half);
       }
       a[half] = pack(values, 0);
       a[half + 2] = pack(values, Mma::kPack);
@@ -84,12 +78,22 @@ struct QueryRows {
   }
 
  private:
+  static __device__ void unpack(float (&values)[kWordDims], const unsigned (&raw)[kRawWords]) {
+    unsigned words[2 * Input::kBytes] = {};  // formats unpack eight
+    for (int i = 0; i < kRawWords; ++i) words[i] = raw[i];
+    float all[8];
+    Input::unpack(all, words);
+    for (int i = 0; i < kWordDims; ++i) values[i] = all[i];
+  }
+
   __device__ float largest(int half) const {
     float result = 0;
 #pragma unroll
     for (int word = 0; word < kKeyWords; ++word) {
+      unsigned raw[kRawWords];
+      ld_global(raw, q[half] + dim_of_word(word) * Input::kBytes);
       float values[kWordDims];
-      load(values, half, word);
+      unpack(values, raw);
       for (float value : values) result = fmaxf(result, fabsf(value));
     }
     result = fmaxf(result, __shfl_xor_sync(0xffffffff, result, 1));

@@ -5,10 +5,29 @@
 
 namespace octavo {
 
-// The warps' parts, in the memory that their tiles were in.
+constexpr int kQuads = kHeadDimV / 4;
+
+// What the block's warps made of its rows, each over its own tiles, in the memory that the tiles
+// were in.
 struct WarpParts {
-  float4 outputs[kWarps][kRows][kQuads];
-  float lse[kWarps][kRows];
+  float4 outputs[kWarps][kRows][kQuads];  // a row's quads are swizzled
+  float2 sums[kWarps][kRows];             // maximum and sum
+
+  // Part of a row, of which this thread has two dims.
+  __device__ RowPart part(int warp, int row, int pair) const {
+    const float2* outputs = reinterpret_cast<const float2*>(this->outputs[warp][row]);
+    const float2 of_pair = outputs[swizzled_quad(row, pair / 2) * 2 + pair % 2];
+    const float2 of_row = sums[warp][row];
+    return {of_row.x, of_row.y, {of_pair.x, of_pair.y}};
+  }
+
+  // Where a quad of a row is, so that neither the lanes that write nor those that read have a bank
+  // conflict: a quad is 4 banks, g's row starts at bank 0, and t's quads are a multiple of 4 or 8
+  // from each other.
+  static __device__ int swizzled_quad(int row, int quad) {
+    if constexpr (kQuads % 8 == 0) return quad ^ quad / 8 % 4 * 2 ^ row % 2;
+    return quad;
+  }
 };
 
 // A lane's values of one row, each times `factor`. In each part of a row of V they are those of the
@@ -26,7 +45,7 @@ inline __device__ void store_row(float4* quads, int row, const float (&outputs)[
     if constexpr (kEighth == 1) {
       reinterpret_cast<float2*>(quads)[first / 2] = {value(0), value(1)};
     } else {
-      const int lane = swizzled_quad(row, first / 4);  // shares no bit with i / 4
+      const int lane = WarpParts::swizzled_quad(row, first / 4);  // shares no bit with i / 4
 #pragma unroll
       for (int i = 0; i < 2 * kEighth; i += 4) {
         quads[lane ^ i / 4] = {value(i), value(i + 1), value(i + 2), value(i + 3)};
@@ -36,27 +55,43 @@ inline __device__ void store_row(float4* quads, int row, const float (&outputs)[
   }
 }
 
-// Leaves the warp's part for all to see, and returns those of all.
-inline __device__ Parts share_parts(WarpParts& parts, const Rows& rows, const Softmax& softmax,
-                                    const Outputs& outputs) {
-  __syncthreads();  // until no warp needs its tiles any more
+// Leaves the warp's part for the block's other warps.
+inline __device__ void store_part(WarpParts& parts, const Rows& rows, const Softmax& softmax,
+                                  const Outputs& outputs) {
 #pragma unroll
   for (int tile = 0; tile < kRowTiles; ++tile) {
 #pragma unroll
     for (int half = 0; half < 2; ++half) {
       const int row = 16 * tile + lane_id() / 4 + 8 * half;
       const float sum = quad_sum(softmax.sum[tile][half]);
-      const float factor = sum > 0 ? softmax.unit * rcp_approx_ftz(sum) : 0;
       if (row >= rows.count) continue;
-      store_row(parts.outputs[warp_id()][row], row, outputs[tile], half, factor);
+      store_row(parts.outputs[warp_id()][row], row, outputs[tile], half, softmax.unit);
       if (lane_id() % 4 == 0) {
-        parts.lse[warp_id()][row] =
-            softmax.maximum[tile][half] + lg2_approx_ftz(sum) - Mma::kWeightExponent;
+        parts.sums[warp_id()][row] = {softmax.maximum[tile][half] - Mma::kWeightExponent, sum};
       }
     }
   }
-  __syncthreads();
-  return {parts.outputs[0][0], parts.lse[0], kWarps, kRows, false};
+}
+
+// Merges the warps' parts of the block's rows: into the batch's output or, where there are several
+// splits, into the block's.
+inline __device__ void merge_warps(const DecodeArguments& arguments, const Rows& rows,
+                                   const WarpParts& parts) {
+#pragma unroll 1
+  for (int i = threadIdx.x; i < rows.count * kPairs; i += kThreads) {
+    const int row = i / kPairs, pair = i % kPairs;
+    RowPart of_warps[kWarps];
+#pragma unroll
+    for (int warp = 0; warp < kWarps; ++warp) of_warps[warp] = parts.part(warp, row, pair);
+    RowPart merged;
+    merged.join(of_warps);
+    const long long index = index_of(rows, row);
+    if (arguments.splits == 1) {
+      finish(arguments, index, rows.head(row), pair, merged);
+    } else {
+      SplitStrip(arguments, index, pair).write(blockIdx.x, pair, merged);
+    }
+  }
 }
 
 }  // namespace octavo

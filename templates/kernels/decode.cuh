@@ -12,17 +12,20 @@ extern __shared__ uint4 shared_memory[];
 // own copies in flight and its own softmax. Their parts are merged, and then the splits' are.
 extern "C" __global__ void __launch_bounds__(kThreads, 1)
     octavo_decode(const __grid_constant__ DecodeArguments arguments) {
+  Launch::begin();
   const Rows rows = rows_of_block(arguments.batch);
   if (rows.count <= 0) return;
+  const Merge merge(arguments);
   const Share share = share_of_block(rows, arguments.splits);
 
   char* const memory = reinterpret_cast<char*>(shared_memory);
   char* const stages = memory + warp_id() * kStages * kStageBytes;
   Pipeline pipeline(arguments.cache, rows, share,
                     static_cast<unsigned>(__cvta_generic_to_shared(stages)));
-  const Query query(arguments, rows, reinterpret_cast<uint4*>(memory + kQueryOffset));
-  Softmax softmax(arguments, rows, query);
+  Query query(arguments, rows, reinterpret_cast<uint4*>(memory + kQueryOffset));
   pipeline.fill();
+  query.convert();
+  Softmax softmax(arguments, rows, query);
   Outputs outputs = {};
   while (pipeline.advance()) {
     const char* const tile = stages + pipeline.offset();
@@ -37,14 +40,12 @@ extern "C" __global__ void __launch_bounds__(kThreads, 1)
     }
   }
 
-  Parts parts = share_parts(*reinterpret_cast<WarpParts*>(memory), rows, softmax, outputs);
-#pragma unroll 1
-  while (true) {
-    merge_parts(arguments, rows, parts);
-    if (parts.of_splits || arguments.splits == 1) return;
-    if (!Merge::is_last(arguments, *reinterpret_cast<unsigned*>(memory))) return;
-    parts = parts_of_splits(arguments);
-  }
+  auto& parts = *reinterpret_cast<WarpParts*>(memory);
+  __syncthreads();  // no warp needs its tiles any more
+  store_part(parts, rows, softmax, outputs);
+  __syncthreads();
+  merge_warps(arguments, rows, parts);
+  if (arguments.splits > 1 && merge.is_mine(arguments)) merge_splits(arguments, rows);
 }
 
 }  // namespace octavo

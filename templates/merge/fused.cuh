@@ -5,19 +5,24 @@
 
 namespace octavo {
 
-// The splits' results are merged by the block that finishes last.
-struct Merge {
-  // Called when the block's threads have written their results: whether it is the one to merge.
-  // `shared` is memory to spare.
-  static __device__ bool is_last(const DecodeArguments& arguments, unsigned& shared) {
-    __syncthreads();
-    if (threadIdx.x == 0) {
+// The splits' parts are merged by the block that starts last: the others run or have ended by then,
+// so that it may wait for what they write. Who that is is asked for long before it matters.
+class Merge {
+ public:
+  __device__ explicit Merge(const DecodeArguments& arguments) {
+    if (threadIdx.x == 0 && arguments.splits > 1) {
       const unsigned group = blockIdx.z * gridDim.y + blockIdx.y;
-      shared = atom_acq_rel_inc(arguments.arrivals + group * 4ull, arguments.splits - 1);
+      started_before_ = atom_relaxed_inc(arguments.arrivals + group * 4ull, arguments.splits - 1);
     }
-    __syncthreads();
-    return shared == static_cast<unsigned>(arguments.splits) - 1;
   }
+
+  // Whether the block is the one to merge.
+  __device__ bool is_mine(const DecodeArguments& arguments) const {
+    return __syncthreads_or(started_before_ == arguments.splits - 1);
+  }
+
+ private:
+  int started_before_ = -1;  // splits that did, known to the block's first thread
 };
 
 }  // namespace octavo

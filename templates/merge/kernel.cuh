@@ -4,9 +4,10 @@
 
 namespace octavo {
 
-// The splits' results are merged by a kernel of its own.
+// The splits' parts are merged by a kernel of its own.
 struct Merge {
-  static __device__ bool is_last(const DecodeArguments&, unsigned&) { return false; }
+  __device__ explicit Merge(const DecodeArguments&) {}
+  __device__ bool is_mine(const DecodeArguments&) const { return false; }
 };
 
 }  // namespace octavo

@@ -3,11 +3,10 @@
 
 namespace octavo {
 
-// The counter goes 0, 1, ... last, 0, ...; returns its value before. What the device's threads
-// wrote before they counted is seen by those who count later.
-inline __device__ unsigned atom_acq_rel_inc(unsigned long long counter, unsigned last) {
+// The counter goes 0, 1, ... last, 0, ...; returns its value before.
+inline __device__ unsigned atom_relaxed_inc(unsigned long long counter, unsigned last) {
   unsigned before;
-  asm volatile("atom.acq_rel.gpu.global.inc.u32 %0, [%1], %2;"
+  asm volatile("atom.relaxed.gpu.global.inc.u32 %0, [%1], %2;"
                : "=r"(before)
                : "l"(counter), "r"(last)
                : "memory");

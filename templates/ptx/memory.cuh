@@ -3,6 +3,10 @@
 
 namespace octavo {
 
+inline __device__ void ld_global(unsigned (&words)[1], unsigned long long address) {
+  asm volatile("ld.global.u32 %0, [%1];" : "=r"(words[0]) : "l"(address) : "memory");
+}
+
 inline __device__ void ld_global(unsigned (&words)[2], unsigned long long address) {
   asm volatile("ld.global.v2.u32 {%0, %1}, [%2];"
                : "=r"(words[0]), "=r"(words[1])

@@ -9,13 +9,25 @@ class Query {
  public:
   static constexpr int kChunksAtOnce = (kKeyUnits + 3) / 4;  // of K's rows: all
 
+  // Starts to read them.
   __device__ Query(const DecodeArguments& arguments, const Rows& rows, uint4*) {
 #pragma unroll
     for (int tile = 0; tile < kRowTiles; ++tile) {
-      const QueryRows queries(arguments, rows, tile);
-      for (int half = 0; half < 2; ++half) scale[tile][half] = queries.scale[half];
+      rows_[tile] = QueryRows(arguments, rows, tile);
+      for (int half = 0; half < 2; ++half) scale[tile][half] = rows_[tile].scale[half];
 #pragma unroll
-      for (int step = 0; step < kKeySteps; ++step) queries.fragment(operands_[tile][step], step);
+      for (int step = 0; step < kKeySteps; ++step) rows_[tile].read(words_[tile][step], step);
+    }
+  }
+
+  // Once the first copies are on their way.
+  __device__ void convert() {
+#pragma unroll
+    for (int tile = 0; tile < kRowTiles; ++tile) {
+#pragma unroll
+      for (int step = 0; step < kKeySteps; ++step) {
+        rows_[tile].fragment(operands_[tile][step], words_[tile][step]);
+      }
     }
   }
 
@@ -26,6 +38,8 @@ class Query {
   float scale[kRowTiles][2];  // of the lane's rows
 
  private:
+  QueryRows rows_[kRowTiles];
+  QueryWords words_[kRowTiles][kKeySteps];
   unsigned operands_[kRowTiles][kKeySteps][4];
 };
 

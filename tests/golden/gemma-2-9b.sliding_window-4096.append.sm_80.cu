@@ -95,14 +95,15 @@ struct DecodeArguments {
                                  // denominator, the sink included; 0: not wanted
   DeviceAddress sinks;           // fp32 [query_heads], logits; with sinks only
   DeviceAddress partial_output;  // fp32 [splits, tokens, query_heads, v_dim]; splits > 1 only
-  DeviceAddress partial_lse;     // fp32 [splits, tokens, query_heads], base 2; splits > 1 only
+  DeviceAddress partial_sums;    // fp32 [splits, tokens, query_heads, ceil(v_dim / 64), 2]; as the
+                                 // partial output zero before and after
   DeviceAddress arrivals;  // uint32, one a group of splits, zero before and after; fused merge
   long long q_stride;      // elements from one token's row to the next
   float output_scale;      // an e4m3 output holds value / output_scale
   int splits;              // parts that each sequence's tokens are cut into
 };
 
-// What decode left in partial_output and partial_lse becomes output and lse.
+// What decode left in partial_output and partial_sums becomes output and lse.
 using MergeArguments = DecodeArguments;
 
 // ---- constants ----------------------------------------------------------------------------------
@@ -317,6 +318,13 @@ struct KvLayout {
   static __device__ long long head_stride(const KvCache&) { return kPageSize; }
 };
 
+// ---- templates/launch/serial.cuh ----------------------------------------------------------------
+
+// How grids of a stream follow each other: the next one begins when this one has ended.
+struct Launch {
+  static __device__ void begin() {}
+};
+
 // ---- templates/ptx/convert.cuh ------------------------------------------------------------------
 
 // Conversions between fp32 and the 16-bit formats. A pair's low half comes first.
@@ -363,6 +371,10 @@ using Input = Bf16;  // what q, k and v are
 // ---- templates/ptx/memory.cuh -------------------------------------------------------------------
 
 // Loads and stores of global memory, 4 to 32 bytes a lane, at most 16 at once.
+
+inline __device__ void ld_global(unsigned (&words)[1], unsigned long long address) {
+  asm volatile("ld.global.u32 %0, [%1];" : "=r"(words[0]) : "l"(address) : "memory");
+}
 
 inline __device__ void ld_global(unsigned (&words)[2], unsigned long long address) {
   asm volatile("ld.global.v2.u32 {%0, %1}, [%2];"
@@ -617,6 +629,7 @@ __device__ int blocks_of(int tokens) {
 
 extern "C" __global__ void __launch_bounds__(kThreads, kResidentBlocks)
     append(const __grid_constant__ AppendArguments arguments) {
+  Launch::begin();
   const KvCache& cache = arguments.cache;
   const int k_blocks = blocks_of<kKvHeads, kLanesQk>(arguments.batch.tokens);
   const int v_blocks = blocks_of<kKvHeads, kLanesV>(arguments.batch.tokens);

@@ -95,14 +95,15 @@ struct DecodeArguments {
                                  // denominator, the sink included; 0: not wanted
   DeviceAddress sinks;           // fp32 [query_heads], logits; with sinks only
   DeviceAddress partial_output;  // fp32 [splits, tokens, query_heads, v_dim]; splits > 1 only
-  DeviceAddress partial_lse;     // fp32 [splits, tokens, query_heads], base 2; splits > 1 only
+  DeviceAddress partial_sums;    // fp32 [splits, tokens, query_heads, ceil(v_dim / 64), 2]; as the
+                                 // partial output zero before and after
   DeviceAddress arrivals;  // uint32, one a group of splits, zero before and after; fused merge
   long long q_stride;      // elements from one token's row to the next
   float output_scale;      // an e4m3 output holds value / output_scale
   int splits;              // parts that each sequence's tokens are cut into
 };
 
-// What decode left in partial_output and partial_lse becomes output and lse.
+// What decode left in partial_output and partial_sums becomes output and lse.
 using MergeArguments = DecodeArguments;
 
 // ---- constants ----------------------------------------------------------------------------------
@@ -605,6 +606,69 @@ class TileUnits {
   int wanted_;
 };
 
+// ---- templates/ptx/memory.cuh -------------------------------------------------------------------
+
+// Loads and stores of global memory, 4 to 32 bytes a lane, at most 16 at once.
+
+inline __device__ void ld_global(unsigned (&words)[1], unsigned long long address) {
+  asm volatile("ld.global.u32 %0, [%1];" : "=r"(words[0]) : "l"(address) : "memory");
+}
+
+inline __device__ void ld_global(unsigned (&words)[2], unsigned long long address) {
+  asm volatile("ld.global.v2.u32 {%0, %1}, [%2];"
+               : "=r"(words[0]), "=r"(words[1])
+               : "l"(address)
+               : "memory");
+}
+
+inline __device__ void ld_global(unsigned (&words)[4], unsigned long long address) {
+  asm volatile("ld.global.v4.u32 {%0, %1, %2, %3}, [%4];"
+               : "=r"(words[0]), "=r"(words[1]), "=r"(words[2]), "=r"(words[3])
+               : "l"(address)
+               : "memory");
+}
+
+inline __device__ void ld_global(float (&values)[4], unsigned long long address) {
+  asm volatile("ld.global.v4.f32 {%0, %1, %2, %3}, [%4];"
+               : "=f"(values[0]), "=f"(values[1]), "=f"(values[2]), "=f"(values[3])
+               : "l"(address)
+               : "memory");
+}
+
+inline __device__ void ld_global(unsigned (&words)[8], unsigned long long address) {
+  asm volatile(
+      "ld.global.v4.u32 {%0, %1, %2, %3}, [%8];\n\t"
+      "ld.global.v4.u32 {%4, %5, %6, %7}, [%8 + 16];"
+      : "=r"(words[0]), "=r"(words[1]), "=r"(words[2]), "=r"(words[3]), "=r"(words[4]),
+        "=r"(words[5]), "=r"(words[6]), "=r"(words[7])
+      : "l"(address)
+      : "memory");
+}
+
+inline __device__ void st_global(unsigned long long address, const unsigned (&words)[1]) {
+  asm volatile("st.global.u32 [%0], %1;" ::"l"(address), "r"(words[0]) : "memory");
+}
+
+inline __device__ void st_global(unsigned long long address, const unsigned (&words)[2]) {
+  asm volatile("st.global.v2.u32 [%0], {%1, %2};" ::"l"(address), "r"(words[0]), "r"(words[1])
+               : "memory");
+}
+
+inline __device__ void st_global(unsigned long long address, const unsigned (&words)[4]) {
+  asm volatile("st.global.v4.u32 [%0], {%1, %2, %3, %4};" ::"l"(address), "r"(words[0]),
+               "r"(words[1]), "r"(words[2]), "r"(words[3])
+               : "memory");
+}
+
+inline __device__ void st_global(unsigned long long address, const unsigned (&words)[8]) {
+  asm volatile(
+      "st.global.v4.u32 [%0], {%1, %2, %3, %4};\n\t"
+      "st.global.v4.u32 [%0 + 16], {%5, %6, %7, %8};" ::"l"(address),
+      "r"(words[0]), "r"(words[1]), "r"(words[2]), "r"(words[3]), "r"(words[4]), "r"(words[5]),
+      "r"(words[6]), "r"(words[7])
+      : "memory");
+}
+
 // ---- templates/attention/query.cuh --------------------------------------------------------------
 
 // S = Q K^T sums over the head dim in any order, as long as Q and K agree on it: here it is the
@@ -624,23 +688,9 @@ inline __device__ int dim_of_word(int word) {
   return byte / Cache::kBytes;
 }
 
-// kWordDims consecutive values of a query row.
-inline __device__ void load_query(float (&values)[kWordDims], DeviceAddress q) {
-  constexpr int kWords = kWordDims * Input::kBytes / 4;
-  unsigned words[2 * Input::kBytes] = {};
-  if constexpr (kWords == 4) {
-    const uint4 word = *reinterpret_cast<const uint4*>(q);
-    words[0] = word.x, words[1] = word.y, words[2] = word.z, words[3] = word.w;
-  } else if constexpr (kWords == 2) {
-    const uint2 word = *reinterpret_cast<const uint2*>(q);
-    words[0] = word.x, words[1] = word.y;
-  } else {
-    words[0] = *reinterpret_cast<const unsigned*>(q);
-  }
-  float all[8];
-  Input::unpack(all, words);
-  for (int i = 0; i < kWordDims; ++i) values[i] = all[i];
-}
+// What a product takes of the lane's two rows, as the input has it.
+constexpr int kRawWords = kWordDims * Input::kBytes / 4;
+using QueryWords = unsigned[2][Operand::kStepWords][kRawWords];
 
 // The lane's two rows of a row tile, 16 * tile + g and 8 more. Rows beyond the block's repeat its
 // last one; no one looks at what becomes of them.
@@ -648,6 +698,7 @@ struct QueryRows {
   DeviceAddress q[2];
   float scale[2];  // of what is multiplied; 1 where queries need none
 
+  QueryRows() = default;
   __device__ QueryRows(const DecodeArguments& arguments, const Rows& rows, int tile) {
 #pragma unroll
     for (int half = 0; half < 2; ++half) {
@@ -663,23 +714,29 @@ struct QueryRows {
     }
   }
 
-  // A product's last word may be beyond the row's end: zeros.
-  __device__ void load(float (&values)[kWordDims], int half, int word) const {
-    for (float& value : values) value = 0;
-    if (kKeyWords % Operand::kStepWords != 0 && word >= kKeyWords) return;
-    load_query(values, q[half] + dim_of_word(word) * Input::kBytes);
+  // Starts to read what a product takes. Its last word may be beyond the row's end: zeros.
+  __device__ void read(QueryWords& words, int step) const {
+#pragma unroll
+    for (int half = 0; half < 2; ++half) {
+      for (int i = 0; i < Operand::kStepWords; ++i) {
+        const int word = step * Operand::kStepWords + i;
+        for (unsigned& raw : words[half][i]) raw = 0;
+        if (kKeyWords % Operand::kStepWords != 0 && word >= kKeyWords) continue;
+        ld_global(words[half][i], q[half] + dim_of_word(word) * Input::kBytes);
+      }
+    }
   }
 
-  // The first operand of one product of S.
-  __device__ void fragment(unsigned (&a)[4], int step) const {
+  // The first operand of the product.
+  __device__ void fragment(unsigned (&a)[4], const QueryWords& words) const {
 #pragma unroll
     for (int half = 0; half < 2; ++half) {
       float values[2 * Mma::kPack];
 #pragma unroll
       for (int i = 0; i < Operand::kStepWords; ++i) {
-        float loaded[kWordDims];
-        load(loaded, half, step * Operand::kStepWords + i);
-        for (int j = 0; j < kWordDims; ++j) values[i * kWordDims + j] = scaled(loaded[j], half);
+        float unpacked[kWordDims];
+        unpack(unpacked, words[half][i]);
+        for (int j = 0; j < kWordDims; ++j) values[i * kWordDims + j] = scaled(unpacked[j], half);
       }
       a[half] = pack(values, 0);
       a[half + 2] = pack(values, Mma::kPack);
@@ -687,12 +744,22 @@ struct QueryRows {
   }
 
  private:
+  static __device__ void unpack(float (&values)[kWordDims], const unsigned (&raw)[kRawWords]) {
+    unsigned words[2 * Input::kBytes] = {};  // formats unpack eight
+    for (int i = 0; i < kRawWords; ++i) words[i] = raw[i];
+    float all[8];
+    Input::unpack(all, words);
+    for (int i = 0; i < kWordDims; ++i) values[i] = all[i];
+  }
+
   __device__ float largest(int half) const {
     float result = 0;
 #pragma unroll
     for (int word = 0; word < kKeyWords; ++word) {
+      unsigned raw[kRawWords];
+      ld_global(raw, q[half] + dim_of_word(word) * Input::kBytes);
       float values[kWordDims];
-      load(values, half, word);
+      unpack(values, raw);
       for (float value : values) result = fmaxf(result, fabsf(value));
     }
     result = fmaxf(result, __shfl_xor_sync(0xffffffff, result, 1));
@@ -720,13 +787,25 @@ class Query {
  public:
   static constexpr int kChunksAtOnce = (kKeyUnits + 3) / 4;  // of K's rows: all
 
+  // Starts to read them.
   __device__ Query(const DecodeArguments& arguments, const Rows& rows, uint4*) {
 #pragma unroll
     for (int tile = 0; tile < kRowTiles; ++tile) {
-      const QueryRows queries(arguments, rows, tile);
-      for (int half = 0; half < 2; ++half) scale[tile][half] = queries.scale[half];
+      rows_[tile] = QueryRows(arguments, rows, tile);
+      for (int half = 0; half < 2; ++half) scale[tile][half] = rows_[tile].scale[half];
 #pragma unroll
-      for (int step = 0; step < kKeySteps; ++step) queries.fragment(operands_[tile][step], step);
+      for (int step = 0; step < kKeySteps; ++step) rows_[tile].read(words_[tile][step], step);
+    }
+  }
+
+  // Once the first copies are on their way.
+  __device__ void convert() {
+#pragma unroll
+    for (int tile = 0; tile < kRowTiles; ++tile) {
+#pragma unroll
+      for (int step = 0; step < kKeySteps; ++step) {
+        rows_[tile].fragment(operands_[tile][step], words_[tile][step]);
+      }
     }
   }
 
@@ -737,7 +816,31 @@ class Query {
   float scale[kRowTiles][2];  // of the lane's rows
 
  private:
+  QueryRows rows_[kRowTiles];
+  QueryWords words_[kRowTiles][kKeySteps];
   unsigned operands_[kRowTiles][kKeySteps][4];
+};
+
+// ---- templates/ptx/griddepcontrol.cuh -----------------------------------------------------------
+
+// Programmatic dependent launch: grids of a stream that begin before the one before has ended.
+
+inline __device__ void griddepcontrol_launch_dependents() {
+  asm volatile("griddepcontrol.launch_dependents;" ::: "memory");
+}
+
+// Until the grids before have ended and what they wrote can be read.
+inline __device__ void griddepcontrol_wait() { asm volatile("griddepcontrol.wait;" ::: "memory"); }
+
+// ---- templates/launch/dependent.cuh -------------------------------------------------------------
+
+// How grids of a stream follow each other: the next one's blocks may take their places as soon as
+// this one's leave them, and wait there for its end.
+struct Launch {
+  static __device__ void begin() {
+    griddepcontrol_launch_dependents();
+    griddepcontrol_wait();
+  }
 };
 
 // ---- templates/output/bf16.cuh ------------------------------------------------------------------
@@ -758,11 +861,10 @@ struct Sinks {
 
 // Atomic operations on global memory.
 
-// The counter goes 0, 1, ... last, 0, ...; returns its value before. What the device's threads
-// wrote before they counted is seen by those who count later.
-inline __device__ unsigned atom_acq_rel_inc(unsigned long long counter, unsigned last) {
+// The counter goes 0, 1, ... last, 0, ...; returns its value before.
+inline __device__ unsigned atom_relaxed_inc(unsigned long long counter, unsigned last) {
   unsigned before;
-  asm volatile("atom.acq_rel.gpu.global.inc.u32 %0, [%1], %2;"
+  asm volatile("atom.relaxed.gpu.global.inc.u32 %0, [%1], %2;"
                : "=r"(before)
                : "l"(counter), "r"(last)
                : "memory");
@@ -771,19 +873,24 @@ inline __device__ unsigned atom_acq_rel_inc(unsigned long long counter, unsigned
 
 // ---- templates/merge/fused.cuh ------------------------------------------------------------------
 
-// The splits' results are merged by the block that finishes last.
-struct Merge {
-  // Called when the block's threads have written their results: whether it is the one to merge.
-  // `shared` is memory to spare.
-  static __device__ bool is_last(const DecodeArguments& arguments, unsigned& shared) {
-    __syncthreads();
-    if (threadIdx.x == 0) {
+// The splits' parts are merged by the block that starts last: the others run or have ended by then,
+// so that it may wait for what they write. Who that is is asked for long before it matters.
+class Merge {
+ public:
+  __device__ explicit Merge(const DecodeArguments& arguments) {
+    if (threadIdx.x == 0 && arguments.splits > 1) {
       const unsigned group = blockIdx.z * gridDim.y + blockIdx.y;
-      shared = atom_acq_rel_inc(arguments.arrivals + group * 4ull, arguments.splits - 1);
+      started_before_ = atom_relaxed_inc(arguments.arrivals + group * 4ull, arguments.splits - 1);
     }
-    __syncthreads();
-    return shared == static_cast<unsigned>(arguments.splits) - 1;
   }
+
+  // Whether the block is the one to merge.
+  __device__ bool is_mine(const DecodeArguments& arguments) const {
+    return __syncthreads_or(started_before_ == arguments.splits - 1);
+  }
+
+ private:
+  int started_before_ = -1;  // splits that did, known to the block's first thread
 };
 
 // ---- templates/ptx/cp_async.cuh -----------------------------------------------------------------
@@ -929,6 +1036,53 @@ class Pipeline {
   TileRows tile_rows_;       // of the tile that is copied next, in the cache
 };
 
+// ---- templates/ptx/relaxed.cuh ------------------------------------------------------------------
+
+// Loads and stores of words that other blocks of the device write or read meanwhile: each word is
+// seen whole, old or new, and nothing is said about the others.
+
+inline __device__ uint2 ld_relaxed_gpu(const uint2* address) {
+  uint2 words;
+  asm volatile("ld.relaxed.gpu.global.v2.u32 {%0, %1}, [%2];"
+               : "=r"(words.x), "=r"(words.y)
+               : "l"(__cvta_generic_to_global(address))
+               : "memory");
+  return words;
+}
+
+// Words that are not wanted are all ones.
+inline __device__ uint2 ld_relaxed_gpu_if(bool wanted, const uint2* address) {
+  uint2 words = {~0u, ~0u};
+  asm volatile(
+      "{\n\t"
+      ".reg .pred p;\n\t"
+      "setp.ne.s32 p, %3, 0;\n\t"
+      "@p ld.relaxed.gpu.global.v2.u32 {%0, %1}, [%2];\n\t"
+      "}"
+      : "+r"(words.x), "+r"(words.y)
+      : "l"(__cvta_generic_to_global(address)), "r"(static_cast<int>(wanted))
+      : "memory");
+  return words;
+}
+
+inline __device__ void st_global_if(bool wanted, uint2* address, uint2 words) {
+  asm volatile(
+      "{\n\t"
+      ".reg .pred p;\n\t"
+      "setp.ne.s32 p, %3, 0;\n\t"
+      "@p st.global.v2.u32 [%0], {%1, %2};\n\t"
+      "}" ::"l"(__cvta_generic_to_global(address)),
+      "r"(words.x), "r"(words.y), "r"(static_cast<int>(wanted))
+      : "memory");
+}
+
+inline __device__ void st_relaxed_gpu(uint2* address, uint2 words) {
+  asm volatile(
+      "st.relaxed.gpu.global.v2.u32 [%0], {%1, %2};" ::"l"(__cvta_generic_to_global(address)),
+      "r"(words.x), "r"(words.y)
+      : "memory");
+}
+
 // ---- templates/ptx/special.cuh ------------------------------------------------------------------
 
 // The special function unit: relative error about 2^-22, subnormals flushed to zero.
@@ -953,143 +1107,158 @@ inline __device__ float rcp_approx_ftz(float x) {
 
 // ---- templates/attention/merge_parts.cuh --------------------------------------------------------
 
-constexpr int kQuads = kHeadDimV / 4;  // values are merged and written four at a time
+constexpr int kPairs = kHeadDimV / 2;  // values are merged and written two at a time
 
-// What the block's rows became over parts of the tokens: its warps' parts, in shared memory, or the
-// splits, in global memory. A part has each row's output and its log-sum-exp in base 2, the sink
-// left out; an empty part has zeros and minus infinity.
-struct Parts {
-  const float4* outputs;  // [count, rows, kQuads]
-  const float* lse;       // [count, rows]
-  int count;
-  int rows;        // of a part
-  bool of_splits;  // their rows are the batch's; else the block's, and their quads are swizzled
-};
+// A row's softmax over some of the tokens, of which this thread has two output dims: weights are
+// 2^(logit - maximum), their sum is `sum`, and the outputs are sums of weights times values. Over
+// no tokens the maximum is minus infinity and all else is zero.
+struct RowPart {
+  float maximum = minus_infinity();
+  float sum = 0;
+  float outputs[2] = {};
 
-// Where a quad of a row of a warp's part is, so that neither the lanes that write nor those that
-// read have a bank conflict: a quad is 4 banks, g's row starts at bank 0, and t's quads are a
-// multiple of 4 or 8 from each other.
-inline __device__ int swizzled_quad(int row, int quad) {
-  if constexpr (kQuads % 8 == 0) return quad ^ quad / 8 % 4 * 2 ^ row % 2;
-  return quad;
-}
+  // Joins other parts, in their order, so that the bits depend on nothing else.
+  template <int kCount>
+  __device__ void join(const RowPart (&parts)[kCount]) {
+    float largest = maximum;
+    for (const RowPart& part : parts) largest = fmaxf(largest, part.maximum);
+    scale(ex2_approx_ftz(maximum - finite(largest)));
+    maximum = largest;
+#pragma unroll
+    for (const RowPart& part : parts) {
+      const float weight = ex2_approx_ftz(part.maximum - finite(largest));
+      sum += weight * part.sum;
+      for (int i = 0; i < 2; ++i) outputs[i] += weight * part.outputs[i];
+    }
+  }
 
-inline __device__ Parts parts_of_splits(const DecodeArguments& arguments) {
-  return {reinterpret_cast<const float4*>(arguments.partial_output),
-          reinterpret_cast<const float*>(arguments.partial_lse), arguments.splits,
-          arguments.batch.tokens * kQueryHeads, true};
-}
-
-// Four dims of a row.
-struct Quad {
-  float values[4];
-  float lse;
+  __device__ void scale(float factor) {
+    sum *= factor;
+    for (float& output : outputs) output *= factor;
+  }
 };
 
 // The end of a row: the sink joins, and output and log-sum-exp (natural, the sink included: the
 // logarithm of what the output was divided by) are written.
-inline __device__ void finish(const DecodeArguments& arguments, long long index, int head, int quad,
-                              Quad result) {
-  const float share = Sinks::join(arguments, head, result.lse);
+inline __device__ void finish(const DecodeArguments& arguments, long long index, int head, int pair,
+                              const RowPart& row) {
+  float lse = row.maximum + lg2_approx_ftz(row.sum);
+  const float share = Sinks::join(arguments, head, lse);
+  const float factor = row.sum > 0 ? share * rcp_approx_ftz(row.sum) : 0;
   float scaled[8] = {};  // formats pack eight
-  for (int i = 0; i < 4; ++i) {
-    scaled[i] = Output::scaled(result.values[i] * share, arguments.output_scale);
+  for (int i = 0; i < 2; ++i) {
+    scaled[i] = Output::scaled(row.outputs[i] * factor, arguments.output_scale);
   }
   unsigned words[2 * Output::kBytes];
   Output::pack(words, scaled);
-  unsigned* output = reinterpret_cast<unsigned*>(arguments.output) +
-                     (index * kHeadDimV + quad * 4) * Output::kBytes / 4;
   if constexpr (Output::kBytes == 2) {
-    *reinterpret_cast<uint2*>(output) = {words[0], words[1]};
+    reinterpret_cast<unsigned*>(arguments.output)[index * kPairs + pair] = words[0];
   } else {
-    *output = words[0];
+    reinterpret_cast<unsigned short*>(arguments.output)[index * kPairs + pair] =
+        static_cast<unsigned short>(words[0]);
   }
-  if (quad == 0 && arguments.lse != 0) {
+  if (pair == 0 && arguments.lse != 0) {
     constexpr float kLn2 = 0.693147181f;
-    reinterpret_cast<float*>(arguments.lse)[index] = result.lse * kLn2;
+    reinterpret_cast<float*>(arguments.lse)[index] = lse * kLn2;
   }
 }
 
-// Or its end in one split.
-inline __device__ void store_part(const DecodeArguments& arguments, long long index, int quad,
-                                  const Quad& result) {
-  index += blockIdx.x * static_cast<long long>(arguments.batch.tokens) * kQueryHeads;
-  if (quad == 0) reinterpret_cast<float*>(arguments.partial_lse)[index] = result.lse;
-  reinterpret_cast<float4*>(arguments.partial_output)[index * kQuads + quad] = {
-      result.values[0], result.values[1], result.values[2], result.values[3]};
-}
+// Splits lie in global memory, a row of each as strips of 64 dims, two a lane. Their numbers are
+// kept as complements: where a word is zero nobody has written it yet, as no arithmetic gives the
+// NaN that zero would stand for. So each word tells by itself whether it is there. Who has read it
+// sets it back to zero.
+constexpr int kStrips = (kPairs + 31) / 32;  // of a row
 
-// The sum over the two lanes of a quad.
-inline __device__ float pair_sum(float value) {
-  return value + __shfl_xor_sync(0xffffffff, value, 16);
-}
+struct SplitStrip {
+  uint2* outputs;            // of this lane's pair, of the first split
+  uint2* sums;               // the row's maximum and sum, which each of its strips has
+  long long outputs_stride;  // from one split to the next
+  long long sums_stride;
 
-// Merges a quad's parts. Two lanes, 16 apart, take every other part each, kBatch at a time: the
-// latency of memory is what a merge waits for. The order is the same whoever does it, so that the
-// bits depend on nothing else.
-inline __device__ Quad merge_quad(const float4* outputs, const float* lse, const Parts& parts) {
-  constexpr int kBatch = 4;
-  float maximum = minus_infinity();
-  float total = 0;
-  Quad result = {};
-#pragma unroll 1
-  for (int first = lane_id() / 16; first < parts.count; first += 2 * kBatch) {
-    float part_lse[kBatch];
-    float4 part[kBatch];
-    float largest = maximum;
-#pragma unroll
-    for (int j = 0; j < kBatch; ++j) {  // past the end, the last one again, without weight
-      const long long row =
-          static_cast<long long>(min(first + 2 * j, parts.count - 1)) * parts.rows;
-      part[j] = outputs[row * kQuads];
-      part_lse[j] = lse[row];
-      if (first + 2 * j >= parts.count) part_lse[j] = minus_infinity();
-      largest = fmaxf(largest, part_lse[j]);
-    }
-    const float correction = ex2_approx_ftz(maximum - finite(largest));
-    maximum = largest;
-    total *= correction;
-    for (float& value : result.values) value *= correction;
-#pragma unroll
-    for (int j = 0; j < kBatch; ++j) {
-      const float weight = ex2_approx_ftz(part_lse[j] - finite(maximum));
-      total += weight;
-      result.values[0] += weight * part[j].x, result.values[1] += weight * part[j].y;
-      result.values[2] += weight * part[j].z, result.values[3] += weight * part[j].w;
-    }
+  __device__ SplitStrip(const DecodeArguments& arguments, long long index, int pair)
+      : outputs(reinterpret_cast<uint2*>(arguments.partial_output) + index * kPairs + pair),
+        sums(reinterpret_cast<uint2*>(arguments.partial_sums) + index * kStrips + pair / 32) {
+    const long long rows = static_cast<long long>(arguments.batch.tokens) * kQueryHeads;
+    outputs_stride = rows * kPairs, sums_stride = rows * kStrips;
   }
-  const float largest = fmaxf(maximum, __shfl_xor_sync(0xffffffff, maximum, 16));
-  const float correction = ex2_approx_ftz(maximum - finite(largest));
-  maximum = largest;
-  total = pair_sum(total * correction);
-  for (float& value : result.values) value = pair_sum(value * correction);
-  const float reciprocal = total > 0 ? rcp_approx_ftz(total) : 0;
-  for (float& value : result.values) value *= reciprocal;
-  result.lse = maximum + lg2_approx_ftz(total);
-  return result;
+
+  __device__ void write(int split, int pair, const RowPart& part) const {
+    st_relaxed_gpu(outputs + split * outputs_stride, complement(part.outputs[0], part.outputs[1]));
+    if (pair % 32 != 0) return;
+    st_relaxed_gpu(sums + split * sums_stride, complement(part.maximum, part.sum));
+  }
+
+ private:
+  static __device__ uint2 complement(float x, float y) {
+    return {~__float_as_uint(x), ~__float_as_uint(y)};
+  }
+};
+
+inline __device__ float warp_max(float value) {
+  for (int mask = 16; mask > 0; mask /= 2) {
+    value = fmaxf(value, __shfl_xor_sync(0xffffffff, value, mask));
+  }
+  return value;
 }
 
-// Merges the parts of the block's rows: the splits' into the batch's output, the warps' into that
-// or, where there are splits, into the block's split.
-inline __device__ void merge_parts(const DecodeArguments& arguments, const Rows& rows,
-                                   const Parts& parts) {
-  const int quads = rows.count * kQuads;
+inline __device__ float warp_sum(float value) {
+  for (int mask = 16; mask > 0; mask /= 2) value += __shfl_xor_sync(0xffffffff, value, mask);
+  return value;
+}
+
+// Waits for a strip's splits and merges them, kAtOnce at a time; the lane of a split's number reads
+// its maximum and sum. Nothing branches, since this is the end that all else waits for.
+// `has_pair`: of the row's strips the last one may be narrower than the warp.
+inline __device__ RowPart merge_strip(SplitStrip strip, int splits, bool has_pair) {
+  constexpr int kAtOnce = 16;
+  RowPart row;
 #pragma unroll 1
-  for (int first = warp_id() * 16; first < quads; first += kThreads / 2) {
-    const int place = first + lane_id() % 16;
-    const int row = min(place, quads - 1) / kQuads;
-    const int quad = min(place, quads - 1) % kQuads;
+  for (; splits > 0; splits -= kAtOnce) {
+    uint2* const of_lane = strip.sums + lane_id() * strip.sums_stride;
+    const bool has_sums = lane_id() < min(splits, kAtOnce);
+    const int pairs = has_pair ? splits : 0;
+    uint2 outputs[kAtOnce], sums;
+    unsigned least;
+    do {
+      const uint2* from = strip.outputs;
+#pragma unroll
+      for (int i = 0; i < kAtOnce; ++i, from += strip.outputs_stride) {
+        outputs[i] = ld_relaxed_gpu_if(i < pairs, from);
+      }
+      sums = ld_relaxed_gpu_if(has_sums, of_lane);
+      least = min(sums.x, sums.y);
+      for (const uint2& pair : outputs) least = min(least, min(pair.x, pair.y));
+    } while (least == 0);
+
+    const float maximum = has_sums ? __uint_as_float(~sums.x) : minus_infinity();
+    const float largest = fmaxf(row.maximum, warp_max(maximum));
+    const float weight = ex2_approx_ftz(maximum - finite(largest));
+    row.scale(ex2_approx_ftz(row.maximum - finite(largest)));
+    row.maximum = largest;
+    row.sum += warp_sum(has_sums ? weight * __uint_as_float(~sums.y) : 0);
+#pragma unroll
+    for (int i = 0; i < kAtOnce; ++i, strip.outputs += strip.outputs_stride) {
+      const float of_split = __shfl_sync(0xffffffff, weight, i);
+      row.outputs[0] += of_split * __uint_as_float(~outputs[i].x);
+      row.outputs[1] += of_split * __uint_as_float(~outputs[i].y);
+      st_global_if(i < pairs, strip.outputs, {0, 0});
+    }
+    st_global_if(has_sums, of_lane, {0, 0});
+    strip.sums += kAtOnce * strip.sums_stride;
+  }
+  return row;
+}
+
+// Merges the splits of the block's rows, and leaves their memory as zeros.
+inline __device__ void merge_splits(const DecodeArguments& arguments, const Rows& rows) {
+#pragma unroll 1
+  for (int strip = warp_id(); strip < rows.count * kStrips; strip += kThreads / 32) {
+    const int row = strip / kStrips, pair = strip % kStrips * 32 + lane_id();
     const long long index = index_of(rows, row);
-    const long long from = parts.of_splits ? index : row;
-    const int from_quad = parts.of_splits ? quad : swizzled_quad(row, quad);
-    const Quad result =
-        merge_quad(parts.outputs + from * kQuads + from_quad, parts.lse + from, parts);
-    if (lane_id() >= 16 || place >= quads) continue;
-    if (parts.of_splits || arguments.splits == 1) {
-      finish(arguments, index, rows.head(row), quad, result);
-    } else {
-      store_part(arguments, index, quad, result);
-    }
+    const bool has_pair = pair < kPairs;
+    const RowPart merged =
+        merge_strip(SplitStrip(arguments, index, pair), arguments.splits, has_pair);
+    if (has_pair) finish(arguments, index, rows.head(row), pair, merged);
   }
 }
 
@@ -1384,10 +1553,29 @@ class Softmax {
 
 // ---- templates/attention/warp_parts.cuh ---------------------------------------------------------
 
-// The warps' parts, in the memory that their tiles were in.
+constexpr int kQuads = kHeadDimV / 4;
+
+// What the block's warps made of its rows, each over its own tiles, in the memory that the tiles
+// were in.
 struct WarpParts {
-  float4 outputs[kWarps][kRows][kQuads];
-  float lse[kWarps][kRows];
+  float4 outputs[kWarps][kRows][kQuads];  // a row's quads are swizzled
+  float2 sums[kWarps][kRows];             // maximum and sum
+
+  // Part of a row, of which this thread has two dims.
+  __device__ RowPart part(int warp, int row, int pair) const {
+    const float2* outputs = reinterpret_cast<const float2*>(this->outputs[warp][row]);
+    const float2 of_pair = outputs[swizzled_quad(row, pair / 2) * 2 + pair % 2];
+    const float2 of_row = sums[warp][row];
+    return {of_row.x, of_row.y, {of_pair.x, of_pair.y}};
+  }
+
+  // Where a quad of a row is, so that neither the lanes that write nor those that read have a bank
+  // conflict: a quad is 4 banks, g's row starts at bank 0, and t's quads are a multiple of 4 or 8
+  // from each other.
+  static __device__ int swizzled_quad(int row, int quad) {
+    if constexpr (kQuads % 8 == 0) return quad ^ quad / 8 % 4 * 2 ^ row % 2;
+    return quad;
+  }
 };
 
 // A lane's values of one row, each times `factor`. In each part of a row of V they are those of the
@@ -1405,7 +1593,7 @@ inline __device__ void store_row(float4* quads, int row, const float (&outputs)[
     if constexpr (kEighth == 1) {
       reinterpret_cast<float2*>(quads)[first / 2] = {value(0), value(1)};
     } else {
-      const int lane = swizzled_quad(row, first / 4);  // shares no bit with i / 4
+      const int lane = WarpParts::swizzled_quad(row, first / 4);  // shares no bit with i / 4
 #pragma unroll
       for (int i = 0; i < 2 * kEighth; i += 4) {
         quads[lane ^ i / 4] = {value(i), value(i + 1), value(i + 2), value(i + 3)};
@@ -1415,27 +1603,43 @@ inline __device__ void store_row(float4* quads, int row, const float (&outputs)[
   }
 }
 
-// Leaves the warp's part for all to see, and returns those of all.
-inline __device__ Parts share_parts(WarpParts& parts, const Rows& rows, const Softmax& softmax,
-                                    const Outputs& outputs) {
-  __syncthreads();  // until no warp needs its tiles any more
+// Leaves the warp's part for the block's other warps.
+inline __device__ void store_part(WarpParts& parts, const Rows& rows, const Softmax& softmax,
+                                  const Outputs& outputs) {
 #pragma unroll
   for (int tile = 0; tile < kRowTiles; ++tile) {
 #pragma unroll
     for (int half = 0; half < 2; ++half) {
       const int row = 16 * tile + lane_id() / 4 + 8 * half;
       const float sum = quad_sum(softmax.sum[tile][half]);
-      const float factor = sum > 0 ? softmax.unit * rcp_approx_ftz(sum) : 0;
       if (row >= rows.count) continue;
-      store_row(parts.outputs[warp_id()][row], row, outputs[tile], half, factor);
+      store_row(parts.outputs[warp_id()][row], row, outputs[tile], half, softmax.unit);
       if (lane_id() % 4 == 0) {
-        parts.lse[warp_id()][row] =
-            softmax.maximum[tile][half] + lg2_approx_ftz(sum) - Mma::kWeightExponent;
+        parts.sums[warp_id()][row] = {softmax.maximum[tile][half] - Mma::kWeightExponent, sum};
       }
     }
   }
-  __syncthreads();
-  return {parts.outputs[0][0], parts.lse[0], kWarps, kRows, false};
+}
+
+// Merges the warps' parts of the block's rows: into the batch's output or, where there are several
+// splits, into the block's.
+inline __device__ void merge_warps(const DecodeArguments& arguments, const Rows& rows,
+                                   const WarpParts& parts) {
+#pragma unroll 1
+  for (int i = threadIdx.x; i < rows.count * kPairs; i += kThreads) {
+    const int row = i / kPairs, pair = i % kPairs;
+    RowPart of_warps[kWarps];
+#pragma unroll
+    for (int warp = 0; warp < kWarps; ++warp) of_warps[warp] = parts.part(warp, row, pair);
+    RowPart merged;
+    merged.join(of_warps);
+    const long long index = index_of(rows, row);
+    if (arguments.splits == 1) {
+      finish(arguments, index, rows.head(row), pair, merged);
+    } else {
+      SplitStrip(arguments, index, pair).write(blockIdx.x, pair, merged);
+    }
+  }
 }
 
 // ---- templates/kernels/decode.cuh ---------------------------------------------------------------
@@ -1447,17 +1651,20 @@ extern __shared__ uint4 shared_memory[];
 // own copies in flight and its own softmax. Their parts are merged, and then the splits' are.
 extern "C" __global__ void __launch_bounds__(kThreads, 1)
     octavo_decode(const __grid_constant__ DecodeArguments arguments) {
+  Launch::begin();
   const Rows rows = rows_of_block(arguments.batch);
   if (rows.count <= 0) return;
+  const Merge merge(arguments);
   const Share share = share_of_block(rows, arguments.splits);
 
   char* const memory = reinterpret_cast<char*>(shared_memory);
   char* const stages = memory + warp_id() * kStages * kStageBytes;
   Pipeline pipeline(arguments.cache, rows, share,
                     static_cast<unsigned>(__cvta_generic_to_shared(stages)));
-  const Query query(arguments, rows, reinterpret_cast<uint4*>(memory + kQueryOffset));
-  Softmax softmax(arguments, rows, query);
+  Query query(arguments, rows, reinterpret_cast<uint4*>(memory + kQueryOffset));
   pipeline.fill();
+  query.convert();
+  Softmax softmax(arguments, rows, query);
   Outputs outputs = {};
   while (pipeline.advance()) {
     const char* const tile = stages + pipeline.offset();
@@ -1472,14 +1679,12 @@ extern "C" __global__ void __launch_bounds__(kThreads, 1)
     }
   }
 
-  Parts parts = share_parts(*reinterpret_cast<WarpParts*>(memory), rows, softmax, outputs);
-#pragma unroll 1
-  while (true) {
-    merge_parts(arguments, rows, parts);
-    if (parts.of_splits || arguments.splits == 1) return;
-    if (!Merge::is_last(arguments, *reinterpret_cast<unsigned*>(memory))) return;
-    parts = parts_of_splits(arguments);
-  }
+  auto& parts = *reinterpret_cast<WarpParts*>(memory);
+  __syncthreads();  // no warp needs its tiles any more
+  store_part(parts, rows, softmax, outputs);
+  __syncthreads();
+  merge_warps(arguments, rows, parts);
+  if (arguments.splits > 1 && merge.is_mine(arguments)) merge_splits(arguments, rows);
 }
 
 }  // namespace octavo

@@ -193,10 +193,10 @@ TEST_CASE_FIXTURE(Fixture, "the workspace holds every part, aligned and apart") 
     // Always at the same place and never anything else's, so that what was zero stays zero.
     CHECK(given.arrivals == kSomewhere);
     CHECK(given.partial_output == kSomewhere + 65536);
-    CHECK(given.partial_lse >= given.partial_output + rows * 128 * 4);
-    CHECK(kSomewhere + bytes >= given.partial_lse + rows * 4);
-    CHECK(bytes < 65536 + rows * 129 * 4 + 512);
-    CHECK(given.partial_lse % 256 == 0);
+    CHECK(given.partial_sums >= given.partial_output + rows * 128 * 4);
+    CHECK(kSomewhere + bytes >= given.partial_sums + rows * 4 * 4);
+    CHECK(bytes < 65536 + rows * 132 * 4 + 512);
+    CHECK(given.partial_sums % 256 == 0);
     CHECK(given.partial_output % 256 == 0);
   }
   CHECK_THROWS_AS(attention.decode(some_decode(), {1, 4096, 5}, 0, kStream), UsageError);
@@ -304,7 +304,7 @@ TEST_CASE_FIXTURE(Fixture, "what only some specs need is required of these alone
 
 TEST_CASE_FIXTURE(Fixture, "a launch that fails says which kernel and grid") {
   const Attention attention(spec_of("kernels: [append]"), device);
-  fakes.gpu->results["cuLaunchKernel"] = CUDA_ERROR_LAUNCH_OUT_OF_RESOURCES;
+  fakes.gpu->results["cuLaunchKernelEx"] = CUDA_ERROR_LAUNCH_OUT_OF_RESOURCES;
   const std::string message =
       message_of<EnvironmentError>([&] { attention.append(some_append(), kStream); });
   CHECK_MESSAGE(contains(message, "launching append on a grid of 2 x"), message);

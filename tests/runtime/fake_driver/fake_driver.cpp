@@ -4,6 +4,8 @@
 #include <cstdlib>
 #include <cstring>
 
+#include "runtime/emulator/cuda_abi_more.h"
+
 #define EXPORT extern "C" __attribute__((visibility("default")))
 
 using octavo::test::FakeDriver;
@@ -110,18 +112,17 @@ EXPORT CUresult cuFuncSetAttribute(CUfunction, CUfunction_attribute attribute, i
   return fake().called("cuFuncSetAttribute");
 }
 
-EXPORT CUresult cuLaunchKernel(CUfunction, unsigned grid_x, unsigned grid_y, unsigned grid_z,
-                               unsigned block_x, unsigned, unsigned, unsigned shared_bytes,
-                               CUstream stream, void** parameters, void**) {
+EXPORT CUresult cuLaunchKernelEx(const CUlaunchConfig* config, CUfunction, void** parameters,
+                                 void**) {
   const char* arguments = static_cast<const char*>(parameters[0]);
-  fake().launches.push_back({grid_x,
-                             grid_y,
-                             grid_z,
-                             block_x,
-                             shared_bytes,
-                             stream,
+  fake().launches.push_back({config->gridDimX,
+                             config->gridDimY,
+                             config->gridDimZ,
+                             config->blockDimX,
+                             config->sharedMemBytes,
+                             config->hStream,
                              {arguments, arguments + fake().argument_bytes}});
-  return fake().called("cuLaunchKernel");
+  return fake().called("cuLaunchKernelEx");
 }
 
 #ifdef OCTAVO_FAKE_EMULATOR
