@@ -14,6 +14,7 @@ struct Architecture {
   bool fp8_convert;       // cvt between fp8 and fp16/fp32 in hardware (sm_89 and later)
   bool fp8_mma;           // mma.sync takes fp8 operands (sm_89 and later)
   bool dependent_launch;  // programmatic dependent launch (sm_90 and later)
+  bool wgmma;             // Hopper's alone
   bool operator==(const Architecture&) const = default;
 };
 

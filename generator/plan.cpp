@@ -16,9 +16,9 @@ Plan plan(const Spec& spec, KernelKind kernel, const Architecture& arch) {
     case KernelKind::merge:
       return plan(spec, kernel, arch, default_tunables(spec, arch));
     case KernelKind::prefill:
-      break;
+      return plan(spec, kernel, arch, default_prefill_tunables(spec, arch));
   }
-  throw SpecError({"kernels: there is no prefill kernel yet, use append and decode"});
+  throw SpecError({"kernels: unknown kernel"});
 }
 
 Plan plan(const Spec& spec, KernelKind kernel, const Architecture& arch, const Tunables& tunables) {
@@ -27,8 +27,9 @@ Plan plan(const Spec& spec, KernelKind kernel, const Architecture& arch, const T
       return plan_decode(spec, arch, tunables);
     case KernelKind::merge:
       return plan_merge(plan_decode(spec, arch, tunables));
-    case KernelKind::append:
     case KernelKind::prefill:
+      return plan_prefill(spec, arch, tunables);
+    case KernelKind::append:
       return plan(spec, kernel, arch);  // nothing to vary
   }
   throw SpecError({"kernels: unknown kernel"});
@@ -46,7 +47,14 @@ std::vector<Plan> plans(const Spec& spec, const Architecture& arch) {
 }
 
 Grid grid(const Plan& plan, const LaunchShape& shape) {
-  return plan.kernel == KernelKind::append ? grid_append(plan, shape) : grid_decode(plan, shape);
+  switch (plan.kernel) {
+    case KernelKind::append:
+      return grid_append(plan, shape);
+    case KernelKind::prefill:
+      return grid_prefill(plan, shape);
+    default:
+      return grid_decode(plan, shape);
+  }
 }
 
 }  // namespace octavo

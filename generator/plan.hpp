@@ -9,6 +9,7 @@
 
 #include "generator/architecture.hpp"
 #include "generator/spec.hpp"
+#include "generator/wgmma.hpp"
 
 namespace octavo {
 
@@ -17,10 +18,12 @@ enum class Merge { fused, kernel };
 // The part of a plan that the tuner may vary. Each value is literal in the source.
 struct Tunables {
   int warps = 0;        // of a block
-  int stages = 0;       // tiles in flight in a warp's cp.async pipeline
-  int tile_tokens = 0;  // tokens that a warp takes at a time
+  int stages = 0;       // tiles in shared memory, of a warp (decode) or of the block (prefill)
+  int tile_tokens = 0;  // tokens that a warp (decode) or the block (prefill) takes at a time
   int row_tiles = 0;    // 16-row MMA tiles of queries that a block holds
   Merge merge = Merge::fused;
+  int chunk = 0;              // dims of V that prefill sums at a time
+  bool scores_ahead = false;  // prefill starts a tile's scores before it adds up the last one
   bool operator==(const Tunables&) const = default;
 };
 
@@ -43,6 +46,7 @@ struct Plan {
   Tunables tunables;
   std::vector<Policy> policies;     // in the order in which they are emitted
   std::vector<Constant> constants;  // in the order in which they are emitted
+  std::vector<Wgmma> instructions;  // that the policies call; their text depends on their shape
   std::string skeleton;             // "kernels/decode.cuh"
   std::string entry;                // name of the kernel function
   int threads = 0;                  // of a block
@@ -64,9 +68,9 @@ std::vector<Plan> plans(const Spec& spec, const Architecture& arch);
 // What a launch looks like: the sizes the host knows when it launches.
 struct LaunchShape {
   int sequences = 0;
-  int tokens = 0;                // new (append) or query (decode) tokens, all sequences
+  int tokens = 0;                // new (append) or query tokens, all sequences
   bool rotates_queries = false;  // append with RoPE, Q given
-  int max_query_tokens = 1;      // of one sequence; decode and merge
+  int max_query_tokens = 1;      // of one sequence; all but append
   int max_kv_length = 0;         // of one sequence; decode and merge
   int splits = 1;                // decode and merge
 };

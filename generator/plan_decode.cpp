@@ -1,9 +1,6 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <array>
-#include <cmath>
-#include <numbers>
 
 #include "generator/plan_detail.hpp"
 
@@ -12,56 +9,6 @@ namespace {
 
 constexpr int kMmaRows = 16;
 constexpr int kRegistersPerMultiprocessor = 65536;
-
-constexpr std::array kPolicyFiles{
-    PolicyFile{"input", "bf16", "input/bf16.cuh"},
-    PolicyFile{"input", "fp16", "input/fp16.cuh"},
-    PolicyFile{"input", "fp32", "input/fp32.cuh"},
-    PolicyFile{"matmul", "fp16", "mma/fp16.cuh"},
-    PolicyFile{"matmul", "bf16", "mma/bf16.cuh"},
-    PolicyFile{"matmul", "fp8 e4m3", "mma/fp8_e4m3.cuh"},
-    PolicyFile{"matmul", "fp8 e5m2", "mma/fp8_e5m2.cuh"},
-    PolicyFile{"operand", "e4m3 in fp8", "operand/bytes.cuh"},
-    PolicyFile{"operand", "e5m2 in fp8", "operand/bytes.cuh"},
-    PolicyFile{"operand", "e4m3 in fp16", "operand/converted.cuh"},
-    PolicyFile{"operand", "e5m2 in fp16", "operand/converted.cuh"},
-    PolicyFile{"operand", "e4m3 in bf16", "operand/converted.cuh"},
-    PolicyFile{"operand", "e5m2 in bf16", "operand/converted.cuh"},
-    PolicyFile{"operand", "fp16 in fp16", "operand/halves.cuh"},
-    PolicyFile{"operand", "bf16 in bf16", "operand/halves.cuh"},
-    PolicyFile{"accumulation", "1", "accumulate/one_level.cuh"},
-    PolicyFile{"accumulation", "2", "accumulate/two_level.cuh"},
-    PolicyFile{"mask", "none", "mask/none.cuh"},
-    PolicyFile{"mask", "causal", "mask/causal.cuh"},
-    PolicyFile{"mask", "sliding_window", "mask/sliding_window.cuh"},
-    PolicyFile{"softcap", "off", "softcap/none.cuh"},
-    PolicyFile{"softcap", "on", "softcap/tanh.cuh"},
-    PolicyFile{"tile_rows", "adjacent", "tile_rows/adjacent.cuh"},
-    PolicyFile{"tile_rows", "scattered", "tile_rows/scattered.cuh"},
-    PolicyFile{"query", "registers", "query/registers.cuh"},
-    PolicyFile{"query", "shared", "query/shared.cuh"},
-    PolicyFile{"output", "bf16", "output/bf16.cuh"},
-    PolicyFile{"output", "fp16", "output/fp16.cuh"},
-    PolicyFile{"output", "e4m3", "output/e4m3.cuh"},
-    PolicyFile{"sinks", "off", "sinks/none.cuh"},
-    PolicyFile{"sinks", "on", "sinks/learned.cuh"},
-    PolicyFile{"merge", "fused", "merge/fused.cuh"},
-    PolicyFile{"merge", "kernel", "merge/kernel.cuh"},
-};
-
-// The row of the table, or nullptr.
-const PolicyFile* find_policy(std::string_view axis, std::string_view value) {
-  const auto* row = std::ranges::find_if(kPolicyFiles, [&](const PolicyFile& file) {
-    return file.axis == axis && file.value == value;
-  });
-  return row == kPolicyFiles.end() ? nullptr : row;
-}
-
-Policy select(std::string_view axis, std::string_view value) {
-  const PolicyFile* row = find_policy(axis, value);
-  if (row == nullptr) throw SpecError({fmt::format("{}: no kernel has {}", axis, value)});
-  return {std::string(axis), std::string(row->file)};
-}
 
 // The memory of a block, as templates/attention/ lays it out.
 struct SharedLayout {
@@ -169,7 +116,7 @@ std::vector<Policy> policies(const Spec& spec, const Architecture& arch, const T
   const std::string_view format = name_of(spec.kv_cache.format);
   std::vector<Policy> result = cache_policies(spec, arch);
   const auto add = [&](std::string_view axis, std::string_view value) {
-    result.push_back(select(axis, value));
+    result.push_back(select_policy(axis, value));
   };
   add("input", name_of(spec.input));
   add("matmul", matmul == Matmul::fp8 ? fmt::format("fp8 {}", format) : name_of(matmul));
@@ -182,52 +129,14 @@ std::vector<Policy> policies(const Spec& spec, const Architecture& arch, const T
   return result;
 }
 
-// What decode and merge share: how a row ends.
-void add_end(Plan& plan) {
-  const bool has_fp8 = std::ranges::any_of(
-      plan.policies, [](const Policy& policy) { return policy.axis == "fp8_convert"; });
-  if (plan.spec.output == DataType::e4m3 && !has_fp8) {
-    plan.policies.insert(plan.policies.begin(), fp8_convert_policy(plan.arch));
-  }
-  plan.policies.push_back(launch_policy(plan.arch));
-  plan.policies.push_back(select("output", name_of(plan.spec.output)));
-  plan.policies.push_back(select("sinks", plan.spec.attention.sinks ? "on" : "off"));
-}
-
-std::vector<Constant> query_constants(const Spec& spec, int row_tiles, int threads) {
-  std::vector<Constant> result = shape_constants(spec);
-  result.push_back({"int", "kGroup", fmt::to_string(spec.attention.group())});
-  result.push_back({"int", "kRowTiles", fmt::to_string(row_tiles)});
-  result.push_back({"int", "kThreads", fmt::to_string(threads)});
-  return result;
-}
-
-std::string float_literal(double value) {
-  std::string text = fmt::format("{:.9g}", value);
-  if (text.find_first_of(".e") == std::string::npos) text += ".0";
-  return text + "f";
-}
-
 std::vector<Constant> constants(const Spec& spec, const Tunables& tunables,
                                 const SharedLayout& layout) {
-  std::vector<Constant> result = query_constants(spec, tunables.row_tiles, tunables.warps * 32);
+  std::vector<Constant> result = attention_constants(spec, tunables.row_tiles, tunables.warps * 32);
   const auto add = [&](std::string_view name, int value) {
     result.push_back({"int", std::string(name), fmt::to_string(value)});
   };
-  const auto add_float = [&](std::string_view name, double value) {
-    result.push_back({"float", std::string(name), float_literal(value)});
-  };
-  const AttentionSpec& attention = spec.attention;
-  if (attention.mask.kind == MaskKind::sliding_window) add("kWindow", attention.mask.window);
   if (spec.compute.accumulation.levels == 2) {
     add("kPromoteEvery", spec.compute.accumulation.promote_every);
-  }
-  constexpr double kLog2E = std::numbers::log2e;
-  if (attention.softcap > 0) {
-    add_float("kLogitScale", attention.softmax_scale * 2 * kLog2E / attention.softcap);
-    add_float("kSoftcap", attention.softcap * kLog2E);
-  } else {
-    add_float("kLogitScale", attention.softmax_scale * kLog2E);
   }
   add("kWarps", tunables.warps);
   add("kStages", tunables.stages);
@@ -255,8 +164,6 @@ int default_row_tiles(const Spec& spec) {
 }
 
 }  // namespace
-
-std::span<const PolicyFile> decode_policy_files() { return kPolicyFiles; }
 
 // Bytes in flight hide memory's latency, and more of them than that let some multiprocessors run
 // ahead of others: 64 KiB a multiprocessor did best on an H100, in pieces as long as they get, so a
@@ -296,7 +203,8 @@ Plan plan_decode(const Spec& spec, const Architecture& arch, const Tunables& tun
   plan.tunables = tunables;
   plan.policies = policies(spec, arch, tunables);
   add_end(plan);
-  plan.policies.push_back(select("merge", tunables.merge == Merge::fused ? "fused" : "kernel"));
+  plan.policies.push_back(
+      select_policy("merge", tunables.merge == Merge::fused ? "fused" : "kernel"));
   plan.constants = constants(spec, tunables, layout);
   plan.skeleton = "kernels/decode.cuh";
   plan.entry = "octavo_decode";
@@ -313,7 +221,7 @@ Plan plan_merge(const Plan& decode) {
   plan.arch = decode.arch;
   plan.tunables = decode.tunables;
   add_end(plan);
-  plan.constants = query_constants(plan.spec, plan.tunables.row_tiles, kThreads);
+  plan.constants = row_constants(plan.spec, plan.tunables.row_tiles, kThreads);
   plan.skeleton = "kernels/merge.cuh";
   plan.entry = "octavo_merge";
   plan.threads = kThreads;

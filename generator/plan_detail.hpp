@@ -17,8 +17,18 @@ Plan plan_merge(const Plan& decode);
 Tunables default_tunables(const Spec& spec, const Architecture& arch);
 Grid grid_decode(const Plan& plan, const LaunchShape& shape);
 
+Plan plan_prefill(const Spec& spec, const Architecture& arch, const Tunables& tunables);
+Tunables default_prefill_tunables(const Spec& spec, const Architecture& arch);
+Grid grid_prefill(const Plan& plan, const LaunchShape& shape);
+
 // kQueryHeads, kKvHeads, kHeadDimQk, kHeadDimV and, paged, kPageSize.
 std::vector<Constant> shape_constants(const Spec& spec);
+
+// Those and kGroup, kRowTiles and kThreads.
+std::vector<Constant> row_constants(const Spec& spec, int row_tiles, int threads);
+
+// Those, the mask's and the logits'.
+std::vector<Constant> attention_constants(const Spec& spec, int row_tiles, int threads);
 
 // How grids follow each other: the axis launch.
 Policy launch_policy(const Architecture& arch);
@@ -31,6 +41,9 @@ Policy fp8_convert_policy(const Architecture& arch);
 // yet.
 std::vector<Policy> cache_policies(const Spec& spec, const Architecture& arch);
 
+// How a row of queries ends: the axes output and sinks.
+void add_end(Plan& plan);
+
 // A value of an axis and the template file that it selects. To add a value: add a file and a row.
 struct PolicyFile {
   std::string_view axis;
@@ -38,7 +51,13 @@ struct PolicyFile {
   std::string_view file;
 };
 
-// The axes that decode has besides the cache's.
-std::span<const PolicyFile> decode_policy_files();
+// The axes that attention has besides the cache's.
+std::span<const PolicyFile> policy_files();
+
+// The row of the table, or nullptr.
+const PolicyFile* find_policy(std::string_view axis, std::string_view value);
+
+// Throws SpecError where there is none.
+Policy select_policy(std::string_view axis, std::string_view value);
 
 }  // namespace octavo

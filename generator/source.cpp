@@ -32,6 +32,10 @@ std::string decisions(const Plan& plan) {
   add("stages", tunables.stages);
   add("tile_tokens", tunables.tile_tokens);
   add("row_tiles", tunables.row_tiles);
+  add("chunk", tunables.chunk);
+  if (plan.kernel == KernelKind::prefill) {
+    text += fmt::format(", scores_ahead: {}", tunables.scores_ahead);
+  }
   if (plan.kernel == KernelKind::decode) {
     text += fmt::format(", merge: {}", tunables.merge == Merge::fused ? "fused" : "kernel");
   }
@@ -62,6 +66,15 @@ std::string constants(const Plan& plan) {
   return text + "\n}  // namespace octavo\n\n";
 }
 
+// Instructions whose text is made for the plan.
+std::string instructions(const Plan& plan) {
+  if (plan.instructions.empty()) return "";
+  std::string text = heading("wgmma") + "namespace octavo {\n\n" +
+                     "// d = a * b, or d + a * b, while the warpgroup goes on.\n";
+  for (const Wgmma& instruction : plan.instructions) text += definition(instruction) + '\n';
+  return text + "}  // namespace octavo\n\n";
+}
+
 std::string joined(const std::vector<Section>& sections, std::size_t first) {
   std::string text;
   for (std::size_t i = first; i < sections.size(); ++i) {
@@ -80,8 +93,8 @@ Source emit(const Plan& plan) {
   inline_template(plan.skeleton, template_text, sections);
 
   const std::vector<Section> head(sections.begin(), sections.begin() + arguments);
-  const std::string text =
-      banner(plan) + joined(head, 0) + constants(plan) + joined(sections, arguments);
+  const std::string text = banner(plan) + joined(head, 0) + constants(plan) + instructions(plan) +
+                           joined(sections, arguments);
   return {merge_namespaces(text), plan.entry};
 }
 

@@ -161,4 +161,14 @@ void Attention::decode(DecodeArguments arguments, const DecodeSize& size, CUdevi
   if (merge != nullptr && arguments.splits > 1) merge->launch(shape, arguments, stream);
 }
 
+void Attention::prefill(const PrefillArguments& arguments, const PrefillSize& size,
+                        CUstream stream) const {
+  const Kernel& kernel = state_->get(KernelKind::prefill);
+  require_prefill(state_->spec, arguments, size);
+  kernel.launch({.sequences = arguments.batch.sequences,
+                 .tokens = arguments.batch.tokens,
+                 .max_query_tokens = size.max_query_tokens},
+                arguments, stream);
+}
+
 }  // namespace octavo

@@ -57,6 +57,16 @@ class Attention {
   void decode(DecodeArguments arguments, const DecodeSize& size, CUdeviceptr workspace,
               CUstream stream) const;
 
+  // Sizes that prefill needs on the host, known without reading the device.
+  struct PrefillSize {
+    int max_query_tokens = 1;  // of one sequence; any number
+    int max_kv_length = 0;     // of one sequence
+  };
+
+  // The same of any number of query tokens a sequence, the first ones or later ones of it: what is
+  // worth the tensor cores. Enqueues one launch and needs no workspace.
+  void prefill(const PrefillArguments& arguments, const PrefillSize& size, CUstream stream) const;
+
  private:
   struct State;
   std::shared_ptr<State> state_;

@@ -68,6 +68,33 @@ long long capacity_of(const Spec& spec, const KvCache& cache) {
   return static_cast<long long>(cache.page_table_stride) * spec.kv_cache.page_size;
 }
 
+void require_size(const Batch& batch, int max_query_tokens, int max_kv_length) {
+  require_batch(batch);
+  require(max_kv_length >= 0, "max_kv_length", max_kv_length, "0 or more");
+  require(batch.tokens <= static_cast<long long>(batch.sequences) * max_query_tokens,
+          "batch.tokens", batch.tokens, "at most batch.sequences * max_query_tokens");
+}
+
+// What decode and prefill read and write.
+void require_queries(const Spec& spec, const PrefillArguments& arguments, int max_kv_length) {
+  if (arguments.batch.tokens == 0) return;
+  require_batch_pointers(arguments.batch);
+  require_cache(spec, arguments.cache);
+  const auto& attention = spec.attention;
+  require_rows(arguments.q, arguments.q_stride, attention.query_heads, attention.head_dim.qk,
+               spec.input, "q");
+  require_pointer(arguments.output, kRowAlignment, "output");
+  if (arguments.lse != 0) require_pointer(arguments.lse, alignof(float), "lse");
+  if (attention.sinks) require_pointer(arguments.sinks, alignof(float), "sinks");
+  if (spec.output == DataType::e4m3) {
+    require(std::isfinite(arguments.output_scale) && arguments.output_scale > 0, "output_scale",
+            arguments.output_scale, "a positive number");
+  }
+  const long long capacity = capacity_of(spec, arguments.cache);
+  require(max_kv_length <= capacity, "max_kv_length", max_kv_length,
+          fmt::format("at most {}, the tokens that the cache holds of a sequence", capacity));
+}
+
 }  // namespace
 
 void require_append(const Spec& spec, const AppendArguments& arguments) {
@@ -90,33 +117,22 @@ void require_append(const Spec& spec, const AppendArguments& arguments) {
 }
 
 void require_decode_size(const Batch& batch, const Attention::DecodeSize& size) {
-  require_batch(batch);
   require(size.max_query_tokens >= 1 && size.max_query_tokens <= kMaxQueryTokens,
           "max_query_tokens", size.max_query_tokens, fmt::format("1 to {}", kMaxQueryTokens));
-  require(size.max_kv_length >= 0, "max_kv_length", size.max_kv_length, "0 or more");
   require(size.splits >= 0, "splits", size.splits, "0 (chosen for you) or more");
-  require(batch.tokens <= static_cast<long long>(batch.sequences) * size.max_query_tokens,
-          "batch.tokens", batch.tokens, "at most batch.sequences * max_query_tokens");
+  require_size(batch, size.max_query_tokens, size.max_kv_length);
 }
 
 void require_decode(const Spec& spec, const DecodeArguments& arguments,
                     const Attention::DecodeSize& size) {
-  if (arguments.batch.tokens == 0) return;
-  require_batch_pointers(arguments.batch);
-  require_cache(spec, arguments.cache);
-  const auto& attention = spec.attention;
-  require_rows(arguments.q, arguments.q_stride, attention.query_heads, attention.head_dim.qk,
-               spec.input, "q");
-  require_pointer(arguments.output, kRowAlignment, "output");
-  if (arguments.lse != 0) require_pointer(arguments.lse, alignof(float), "lse");
-  if (attention.sinks) require_pointer(arguments.sinks, alignof(float), "sinks");
-  if (spec.output == DataType::e4m3) {
-    require(std::isfinite(arguments.output_scale) && arguments.output_scale > 0, "output_scale",
-            arguments.output_scale, "a positive number");
-  }
-  const long long capacity = capacity_of(spec, arguments.cache);
-  require(size.max_kv_length <= capacity, "max_kv_length", size.max_kv_length,
-          fmt::format("at most {}, the tokens that the cache holds of a sequence", capacity));
+  require_queries(spec, arguments, size.max_kv_length);
+}
+
+void require_prefill(const Spec& spec, const PrefillArguments& arguments,
+                     const Attention::PrefillSize& size) {
+  require(size.max_query_tokens >= 1, "max_query_tokens", size.max_query_tokens, "1 or more");
+  require_size(arguments.batch, size.max_query_tokens, size.max_kv_length);
+  require_queries(spec, arguments, size.max_kv_length);
 }
 
 }  // namespace octavo

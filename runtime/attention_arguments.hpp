@@ -17,5 +17,7 @@ void require_append(const Spec& spec, const AppendArguments& arguments);
 void require_decode_size(const Batch& batch, const Attention::DecodeSize& size);
 void require_decode(const Spec& spec, const DecodeArguments& arguments,
                     const Attention::DecodeSize& size);
+void require_prefill(const Spec& spec, const PrefillArguments& arguments,
+                     const Attention::PrefillSize& size);
 
 }  // namespace octavo

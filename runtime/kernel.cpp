@@ -104,4 +104,9 @@ void Kernel::launch(const LaunchShape& shape, const DecodeArguments& arguments,
   state_->launch(shape, &arguments, stream);
 }
 
+void Kernel::launch(const LaunchShape& shape, const PrefillArguments& arguments,
+                    CUstream stream) const {
+  state_->launch(shape, &arguments, stream);
+}
+
 }  // namespace octavo

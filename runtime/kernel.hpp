@@ -21,6 +21,7 @@ class Kernel {
   // Enqueues one launch and returns. The arguments' memory must live until the work is done.
   void launch(const LaunchShape& shape, const AppendArguments& arguments, CUstream stream) const;
   void launch(const LaunchShape& shape, const DecodeArguments& arguments, CUstream stream) const;
+  void launch(const LaunchShape& shape, const PrefillArguments& arguments, CUstream stream) const;
 
  private:
   struct State;

@@ -21,6 +21,11 @@ std::size_t bytes_in(const std::vector<T>& values) {
   return values.size() * sizeof(T);
 }
 
+// Of a batch's sequences; launches take 1 for none.
+int most_of(const std::vector<int>& tokens) {
+  return std::max(*std::max_element(tokens.begin(), tokens.end()), 1);
+}
+
 }  // namespace
 
 Trial::Trial(const Spec& spec, const Device& device, const reference::Inputs& inputs, int splits)
@@ -154,13 +159,7 @@ double Trial::append() {
   return context_.tokens >= query_.tokens ? context : query;
 }
 
-double Trial::decode() {
-  const int most_queries =
-      *std::max_element(inputs_.query_tokens.begin(), inputs_.query_tokens.end());
-  const Attention::DecodeSize size{
-      .max_query_tokens = std::max(most_queries, 1),
-      .max_kv_length = *std::max_element(inputs_.kv_length.begin(), inputs_.kv_length.end()),
-      .splits = splits_};
+PrefillArguments Trial::query_arguments() {
   if (spec_.output == DataType::e4m3) {
     // No output exceeds the largest value of V, so this keeps all in range.
     std::vector<double> values(inputs_.v.data.size() / bytes_of(inputs_.v.type));
@@ -169,23 +168,36 @@ double Trial::decode() {
     for (const double value : values) most = std::max(most, std::abs(value));
     if (most > 0) output_scale_ = static_cast<float>(most / reference::largest(spec_.output));
   }
-  const Batch batch = append_arguments(query_).batch;
-  DecodeArguments arguments{};
-  arguments.cache = cache();
-  arguments.batch = batch;
-  arguments.q = q_rotated_.bytes() > 0 ? q_rotated_.address() : q_.address();
-  arguments.output = output_.address();
-  arguments.lse = lse_.address();
-  arguments.sinks = sinks_.address();
-  arguments.q_stride = static_cast<long long>(inputs_.q.heads * inputs_.q.dim);
-  arguments.output_scale = output_scale_;
-
-  workspace_ = Buffer(device_, std::max<std::size_t>(attention_.workspace_bytes(batch, size), 1));
-  workspace_.fill(0);
   output_.fill(kPoison);
   lse_.fill(kPoison);
-  decoded_ = true;
+  attended_ = true;
+  return {.cache = cache(),
+          .batch = append_arguments(query_).batch,
+          .q = q_rotated_.bytes() > 0 ? q_rotated_.address() : q_.address(),
+          .output = output_.address(),
+          .lse = lse_.address(),
+          .sinks = sinks_.address(),
+          .q_stride = static_cast<long long>(inputs_.q.heads * inputs_.q.dim),
+          .output_scale = output_scale_};
+}
+
+double Trial::decode() {
+  DecodeArguments arguments{};
+  static_cast<PrefillArguments&>(arguments) = query_arguments();
+  const Attention::DecodeSize size{.max_query_tokens = most_of(inputs_.query_tokens),
+                                   .max_kv_length = most_of(inputs_.kv_length),
+                                   .splits = splits_};
+  const std::size_t bytes = attention_.workspace_bytes(arguments.batch, size);
+  workspace_ = Buffer(device_, std::max<std::size_t>(bytes, 1));
+  workspace_.fill(0);
   return time([&] { attention_.decode(arguments, size, workspace_.address(), stream_.handle()); });
+}
+
+double Trial::prefill() {
+  const PrefillArguments arguments = query_arguments();
+  const Attention::PrefillSize size{.max_query_tokens = most_of(inputs_.query_tokens),
+                                    .max_kv_length = most_of(inputs_.kv_length)};
+  return time([&] { attention_.prefill(arguments, size, stream_.handle()); });
 }
 
 std::vector<double> Trial::output() const {
@@ -252,7 +264,7 @@ Verdict Trial::check() {
   read_cache();
   Verdict verdict;
   check_cache(verdict);
-  if (decoded_) check_output(verdict);
+  if (attended_) check_output(verdict);
   return verdict;
 }
 
@@ -278,7 +290,7 @@ void Trial::check_cache(Verdict& verdict) {
 }
 
 void Trial::check_output(Verdict& verdict) {
-  // The queries as decode read them.
+  // The queries as they were read.
   reference::Inputs device_queries{.kv_length = inputs_.kv_length,
                                    .query_tokens = inputs_.query_tokens,
                                    .q = inputs_.q,

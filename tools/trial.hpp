@@ -34,6 +34,9 @@ class Trial {
   // poisoned before.
   double decode();
 
+  // The same by prefill, with as many query tokens as there are.
+  double prefill();
+
   // The cache against the inputs and, if it was decoded, the output against float64 attention over
   // the cache and over the unquantised inputs.
   Verdict check();
@@ -63,6 +66,7 @@ class Trial {
   void upload_cache();
   KvCache cache() const;
   AppendArguments append_arguments(const Phase& phase) const;
+  PrefillArguments query_arguments();
   double time(const std::function<void()>& launch);
   void read_cache();
   reference::Operands unquantised() const;
@@ -75,7 +79,7 @@ class Trial {
   int splits_;
   Attention attention_;
   Stream stream_;
-  bool decoded_ = false;
+  bool attended_ = false;  // there is an output
 
   reference::CacheImage image_;
   std::vector<double> rope_;  // float64; the device gets it in fp32

@@ -5,16 +5,6 @@
 
 namespace octavo {
 
-// The largest and the sum over the four lanes that share rows.
-inline __device__ float quad_max(float value) {
-  value = fmaxf(value, __shfl_xor_sync(0xffffffff, value, 1));
-  return fmaxf(value, __shfl_xor_sync(0xffffffff, value, 2));
-}
-inline __device__ float quad_sum(float value) {
-  value += __shfl_xor_sync(0xffffffff, value, 1);
-  return value + __shfl_xor_sync(0xffffffff, value, 2);
-}
-
 // V's scales of a tile's tokens multiply P, relative to the largest scale so far, so that P stays
 // within its format; O is in units of that largest scale.
 struct ValueScales {

@@ -3,7 +3,6 @@
 #include "ptx/convert.cuh"
 #include "ptx/mma_fp8.cuh"
 #include "ptx/mov.cuh"
-#include "ptx/special.cuh"
 
 namespace octavo {
 
@@ -42,7 +41,8 @@ struct Fp8Mma {
  private:
   static __device__ float reciprocal(float ratio) {
     if constexpr (!Scale::kPerToken) return 1;
-    return rcp_approx_ftz(fmaxf(ratio, 0x1p-126f));  // a ratio of 0 has made its weight 0
+    return __uint_as_float((254u << 23) -
+                           __float_as_uint(ratio));  // a ratio of 0 made its weight 0
   }
 };
 

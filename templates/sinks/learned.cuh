@@ -9,7 +9,7 @@ namespace octavo {
 // learned.
 struct Sinks {
   // Adds the sink to a row's log-sum-exp (base 2) and returns what the row's output shrinks by.
-  static __device__ float join(const DecodeArguments& arguments, int query_head, float& lse) {
+  static __device__ float join(const PrefillArguments& arguments, int query_head, float& lse) {
     constexpr float kLog2E = 1.44269504f;
     const float sink = reinterpret_cast<const float*>(arguments.sinks)[query_head] * kLog2E;
     const float maximum = fmaxf(lse, sink);

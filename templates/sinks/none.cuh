@@ -6,7 +6,7 @@ namespace octavo {
 
 // What joins the softmax's denominator besides the tokens: nothing.
 struct Sinks {
-  static __device__ float join(const DecodeArguments&, int, float&) { return 1; }
+  static __device__ float join(const PrefillArguments&, int, float&) { return 1; }
 };
 
 }  // namespace octavo

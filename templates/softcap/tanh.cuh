@@ -9,6 +9,7 @@ namespace octavo {
 // is one ex2 and one rcp away. Its absolute error is kSoftcap * 2^-22; tanh.approx, with a relative
 // error of 2^-11, would cost a logit of 10 half a percent of its weight.
 struct Softcap {
+  static constexpr bool kOn = true;
   static __device__ float apply(float logit) {
     return fmaf(-2 * kSoftcap, rcp_approx_ftz(1 + ex2_approx_ftz(logit)), kSoftcap);
   }

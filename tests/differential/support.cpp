@@ -26,7 +26,11 @@ void check_case(const Spec& spec, const Shape& shape, std::uint64_t seed) {
   Trial trial(spec, device(), inputs, shape.splits);
   for (const KernelReport& kernel : trial.report()) CHECK(kernel.resources.spill_bytes == 0);
   trial.append();
-  trial.decode();
+  if (std::ranges::find(spec.kernels, KernelKind::decode) != spec.kernels.end()) {
+    trial.decode();
+  } else {
+    trial.prefill();
+  }
   const Verdict verdict = trial.check();
   INFO("relative L2 ", verdict.difference.relative_l2, ", bound ", verdict.bound);
   for (const std::string& failure : verdict.failures) FAIL_CHECK(failure);

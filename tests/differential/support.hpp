@@ -21,7 +21,8 @@ const Device& device();
 // The spec of the lines after `octavo: 1`.
 Spec spec_of(const std::string& yaml);
 
-// Appends and decodes random inputs of this seed and requires every bound to hold.
+// Appends random inputs of this seed, attends by the spec's other kernel and requires every bound
+// to hold.
 void check_case(const Spec& spec, const Shape& shape, std::uint64_t seed);
 
 }  // namespace octavo::test

@@ -34,6 +34,12 @@ input: fp32
 output: e4m3
 )";
 
+constexpr std::string_view kFp8 = R"(
+name: fp8
+attention: {query_heads: 32, kv_heads: 8, head_dim: 128}
+compute: {matmul: fp8, accumulation: {levels: 2}}
+)";
+
 struct Golden {
   Spec spec;
   KernelKind kernel;
@@ -43,11 +49,12 @@ struct Golden {
 std::vector<Golden> goldens() {
   const Spec llama = read_specs(kSpecs / "llama-3.1-8b.yaml").front();
   const Spec gemma = read_specs(kSpecs / "gemma-2-9b.yaml").front();
+  const Spec fp8 = parse_specs(kFp8, "fp8.yaml").front();
   const Spec other = parse_specs(kOther, "other-axes.yaml").front();
   using enum KernelKind;
   return {{llama, append, "sm_90a"}, {llama, decode, "sm_90a"}, {llama, merge, "sm_90a"},
           {gemma, append, "sm_80"},  {gemma, decode, "sm_80"},  {other, append, "sm_120a"},
-          {other, decode, "sm_89"}};
+          {other, decode, "sm_89"},  {fp8, prefill, "sm_90a"}};
 }
 
 std::string file_of(const Golden& golden) {

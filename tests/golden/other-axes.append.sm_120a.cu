@@ -85,21 +85,25 @@ struct AppendArguments {
 };
 
 // Attention of the batch's tokens, which are already in the cache, over their sequences.
-struct DecodeArguments {
+struct PrefillArguments {
   KvCache cache;
   Batch batch;
-  DeviceAddress q;               // [tokens, query_heads, qk_dim]
-  DeviceAddress output;          // [tokens, query_heads, v_dim], packed
-  DeviceAddress lse;             // fp32 [tokens, query_heads]: natural logarithm of the softmax's
-                                 // denominator, the sink included; 0: not wanted
-  DeviceAddress sinks;           // fp32 [query_heads], logits; with sinks only
+  DeviceAddress q;       // [tokens, query_heads, qk_dim]
+  DeviceAddress output;  // [tokens, query_heads, v_dim], packed
+  DeviceAddress lse;     // fp32 [tokens, query_heads]: natural logarithm of the softmax's
+                         // denominator, the sink included; 0: not wanted
+  DeviceAddress sinks;   // fp32 [query_heads], logits; with sinks only
+  long long q_stride;    // elements from one token's row to the next
+  float output_scale;    // an e4m3 output holds value / output_scale
+};
+
+// The same of few tokens a sequence, each sequence's tokens in parts.
+struct DecodeArguments : PrefillArguments {
+  int splits;                    // parts that each sequence's tokens are cut into
   DeviceAddress partial_output;  // fp32 [splits, tokens, query_heads, v_dim]; splits > 1 only
   DeviceAddress partial_sums;    // fp32 [splits, tokens, query_heads, ceil(v_dim / 64), 2]; as the
                                  // partial output zero before and after
   DeviceAddress arrivals;  // uint32, one a group of splits, zero before and after; fused merge
-  long long q_stride;      // elements from one token's row to the next
-  float output_scale;      // an e4m3 output holds value / output_scale
-  int splits;              // parts that each sequence's tokens are cut into
 };
 
 // What decode left in partial_output and partial_sums becomes output and lse.

@@ -85,21 +85,25 @@ struct AppendArguments {
 };
 
 // Attention of the batch's tokens, which are already in the cache, over their sequences.
-struct DecodeArguments {
+struct PrefillArguments {
   KvCache cache;
   Batch batch;
-  DeviceAddress q;               // [tokens, query_heads, qk_dim]
-  DeviceAddress output;          // [tokens, query_heads, v_dim], packed
-  DeviceAddress lse;             // fp32 [tokens, query_heads]: natural logarithm of the softmax's
-                                 // denominator, the sink included; 0: not wanted
-  DeviceAddress sinks;           // fp32 [query_heads], logits; with sinks only
+  DeviceAddress q;       // [tokens, query_heads, qk_dim]
+  DeviceAddress output;  // [tokens, query_heads, v_dim], packed
+  DeviceAddress lse;     // fp32 [tokens, query_heads]: natural logarithm of the softmax's
+                         // denominator, the sink included; 0: not wanted
+  DeviceAddress sinks;   // fp32 [query_heads], logits; with sinks only
+  long long q_stride;    // elements from one token's row to the next
+  float output_scale;    // an e4m3 output holds value / output_scale
+};
+
+// The same of few tokens a sequence, each sequence's tokens in parts.
+struct DecodeArguments : PrefillArguments {
+  int splits;                    // parts that each sequence's tokens are cut into
   DeviceAddress partial_output;  // fp32 [splits, tokens, query_heads, v_dim]; splits > 1 only
   DeviceAddress partial_sums;    // fp32 [splits, tokens, query_heads, ceil(v_dim / 64), 2]; as the
                                  // partial output zero before and after
   DeviceAddress arrivals;  // uint32, one a group of splits, zero before and after; fused merge
-  long long q_stride;      // elements from one token's row to the next
-  float output_scale;      // an e4m3 output holds value / output_scale
-  int splits;              // parts that each sequence's tokens are cut into
 };
 
 // What decode left in partial_output and partial_sums becomes output and lse.
@@ -114,9 +118,9 @@ constexpr int kHeadDimV = 64;
 constexpr int kGroup = 5;
 constexpr int kRowTiles = 1;
 constexpr int kThreads = 256;
-constexpr int kPromoteEvery = 128;
 constexpr float kLogitScale = 0.0098162964f;
 constexpr float kSoftcap = 43.2808512f;
+constexpr int kPromoteEvery = 128;
 constexpr int kWarps = 8;
 constexpr int kStages = 2;
 constexpr int kTileTokens = 32;
@@ -323,28 +327,6 @@ inline __device__ void mma_m16n8k32_e4m3_e5m2(float (&d)[4], const unsigned (&a)
       : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));
 }
 
-// ---- templates/ptx/special.cuh ------------------------------------------------------------------
-
-// The special function unit: relative error about 2^-22, subnormals flushed to zero.
-
-inline __device__ float ex2_approx_ftz(float x) {
-  float result;
-  asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(result) : "f"(x));
-  return result;
-}
-
-inline __device__ float lg2_approx_ftz(float x) {
-  float result;
-  asm("lg2.approx.ftz.f32 %0, %1;" : "=f"(result) : "f"(x));
-  return result;
-}
-
-inline __device__ float rcp_approx_ftz(float x) {
-  float result;
-  asm("rcp.approx.ftz.f32 %0, %1;" : "=f"(result) : "f"(x));
-  return result;
-}
-
 // ---- templates/mma/fp8.cuh ----------------------------------------------------------------------
 
 // What the tensor cores multiply: queries and softmax weights in e4m3 by the cache's own bytes, 32
@@ -382,7 +364,8 @@ struct Fp8Mma {
  private:
   static __device__ float reciprocal(float ratio) {
     if constexpr (!Scale::kPerToken) return 1;
-    return rcp_approx_ftz(fmaxf(ratio, 0x1p-126f));  // a ratio of 0 has made its weight 0
+    return __uint_as_float((254u << 23) -
+                           __float_as_uint(ratio));  // a ratio of 0 made its weight 0
   }
 };
 
@@ -445,6 +428,28 @@ struct Mask {
   static __device__ int end(int, int kv_length) { return kv_length; }
 };
 
+// ---- templates/ptx/special.cuh ------------------------------------------------------------------
+
+// The special function unit: relative error about 2^-22, subnormals flushed to zero.
+
+inline __device__ float ex2_approx_ftz(float x) {
+  float result;
+  asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(result) : "f"(x));
+  return result;
+}
+
+inline __device__ float lg2_approx_ftz(float x) {
+  float result;
+  asm("lg2.approx.ftz.f32 %0, %1;" : "=f"(result) : "f"(x));
+  return result;
+}
+
+inline __device__ float rcp_approx_ftz(float x) {
+  float result;
+  asm("rcp.approx.ftz.f32 %0, %1;" : "=f"(result) : "f"(x));
+  return result;
+}
+
 // ---- templates/softcap/tanh.cuh -----------------------------------------------------------------
 
 // Logits x become softcap * tanh(x / softcap). kLogitScale is softmax_scale * 2 log2(e) / softcap
@@ -452,6 +457,7 @@ struct Mask {
 // is one ex2 and one rcp away. Its absolute error is kSoftcap * 2^-22; tanh.approx, with a relative
 // error of 2^-11, would cost a logit of 10 half a percent of its weight.
 struct Softcap {
+  static constexpr bool kOn = true;
   static __device__ float apply(float logit) {
     return fmaf(-2 * kSoftcap, rcp_approx_ftz(1 + ex2_approx_ftz(logit)), kSoftcap);
   }
@@ -469,6 +475,16 @@ inline __device__ float minus_infinity() { return __uint_as_float(0xff800000); }
 // Where nothing has been seen yet, exponents are taken from 0 instead of minus infinity.
 inline __device__ float finite(float maximum) { return maximum == minus_infinity() ? 0 : maximum; }
 
+// The largest and the sum over the four lanes that share rows.
+inline __device__ float quad_max(float value) {
+  value = fmaxf(value, __shfl_xor_sync(0xffffffff, value, 1));
+  return fmaxf(value, __shfl_xor_sync(0xffffffff, value, 2));
+}
+inline __device__ float quad_sum(float value) {
+  value += __shfl_xor_sync(0xffffffff, value, 1);
+  return value + __shfl_xor_sync(0xffffffff, value, 2);
+}
+
 // The queries of a block. A sequence's query tokens and the query heads that share a KV head are
 // rows of one matrix: row r is token r / kGroup with head r % kGroup. A block takes kRows of them.
 struct Rows {
@@ -485,21 +501,25 @@ struct Rows {
   __device__ int position(int row) const { return first_position + (first + row) / kGroup; }
 };
 
-// blockIdx: x split, y row block and KV head, z sequence.
-inline __device__ Rows rows_of_block(const Batch& batch) {
-  const int sequence = blockIdx.z;
+// Those from row `first` on of a sequence's queries on one KV head.
+inline __device__ Rows rows_from(const Batch& batch, int sequence, int kv_head, int first) {
   const int* token_start = reinterpret_cast<const int*>(batch.token_start) + sequence;
   const int tokens = token_start[1] - token_start[0];
   const int kv_length = reinterpret_cast<const int*>(batch.kv_length)[sequence];
   Rows rows;
   rows.sequence = sequence;
-  rows.kv_head = blockIdx.y % kKvHeads;
-  rows.first = blockIdx.y / kKvHeads * kRows;
+  rows.kv_head = kv_head;
+  rows.first = first;
   rows.count = min(tokens * kGroup - rows.first, kRows);
   rows.token_start = token_start[0];
   rows.first_position = kv_length - tokens;
   rows.kv_length = kv_length;
   return rows;
+}
+
+// blockIdx of decode: x split, y row block and KV head, z sequence.
+inline __device__ Rows rows_of_block(const Batch& batch) {
+  return rows_from(batch, blockIdx.z, blockIdx.y % kKvHeads, blockIdx.y / kKvHeads * kRows);
 }
 
 // Where in a [tokens, query_heads] tensor a row is.
@@ -859,7 +879,7 @@ struct Output : E4m3 {
 // learned.
 struct Sinks {
   // Adds the sink to a row's log-sum-exp (base 2) and returns what the row's output shrinks by.
-  static __device__ float join(const DecodeArguments& arguments, int query_head, float& lse) {
+  static __device__ float join(const PrefillArguments& arguments, int query_head, float& lse) {
     constexpr float kLog2E = 1.44269504f;
     const float sink = reinterpret_cast<const float*>(arguments.sinks)[query_head] * kLog2E;
     const float maximum = fmaxf(lse, sink);
@@ -1365,16 +1385,6 @@ inline __device__ void multiply_values(Outputs& outputs, const unsigned (&weight
 }
 
 // ---- templates/attention/softmax.cuh ------------------------------------------------------------
-
-// The largest and the sum over the four lanes that share rows.
-inline __device__ float quad_max(float value) {
-  value = fmaxf(value, __shfl_xor_sync(0xffffffff, value, 1));
-  return fmaxf(value, __shfl_xor_sync(0xffffffff, value, 2));
-}
-inline __device__ float quad_sum(float value) {
-  value += __shfl_xor_sync(0xffffffff, value, 1);
-  return value + __shfl_xor_sync(0xffffffff, value, 2);
-}
 
 // V's scales of a tile's tokens multiply P, relative to the largest scale so far, so that P stays
 // within its format; O is in units of that largest scale.

@@ -1,0 +1,47 @@
+#pragma once
+
+#include "prefill/matrix.cuh"
+#include "ptx/matrix.cuh"
+
+namespace octavo {
+
+// V of one byte as an operand: wgmma wants the tokens of a dim side by side, so a tile is copied as
+// it lies and then transposed. Of each 16 tokens, positions 4t .. 4t + 3 are tokens 2t, 2t + 1,
+// 2t + 8 and 2t + 9, which are those whose scores lane t of a row has; of each 16 dims, rows 0 to 7
+// are the even ones and 8 to 15 the odd ones, as they come out of a transposition of pairs.
+struct Values {
+  using Copied = Matrix<kTileTokens, kHeadDimV>;
+  using Operand = Matrix<kHeadDimV, kTileTokens>;
+  static constexpr int kCopiedBytes = Copied::kBytes;
+  static constexpr bool kTransposed = true;
+
+  // What a warp copied of 16 tokens goes to its place.
+  static __device__ void place(unsigned operand, unsigned copied, int strip) {
+    const int lane = threadIdx.x % 32;
+    copied += strip * Copied::kStripBytes;
+#pragma unroll 4
+    for (int dim = 0; dim < kHeadDimV; dim += 32) {
+      unsigned pairs[4];  // tokens 0 to 7 and 8 to 15 of 16 dims, then of 16 more
+      ldmatrix_x4_trans(pairs, copied + Copied::unit(lane % 16, lane / 16, 0, dim / 16));
+      const unsigned words[4] = {
+          __byte_perm(pairs[0], pairs[1], 0x6420), __byte_perm(pairs[0], pairs[1], 0x7531),
+          __byte_perm(pairs[2], pairs[3], 0x6420), __byte_perm(pairs[2], pairs[3], 0x7531)};
+      stmatrix_x4(operand + Operand::unit(lane, 0, dim, strip), words);
+    }
+  }
+
+  // From a tile's descriptor to that of one product's tokens, of the dims from `dim` on.
+  static constexpr __device__ int offset(int step, int dim) {
+    return Operand::along(step * 32) + dim * Operand::kPiece / 16;
+  }
+
+  // A lane has, of each 16 columns of O, 2t, 2t + 1, 2t + 8 and 2t + 9: dims 4t .. 4t + 3. Of row g
+  // (half 0) or g + 8: the values of quad 4 * tile_pair + t, and which quad it is.
+  static __device__ int quad(float (&values)[8], const float (&outputs)[kHeadDimV / 2], int pair,
+                             int half) {
+    for (int i = 0; i < 4; ++i) values[i] = outputs[8 * pair + i % 2 * 4 + 2 * half + i / 2];
+    return 4 * pair + threadIdx.x % 4;
+  }
+};
+
+}  // namespace octavo

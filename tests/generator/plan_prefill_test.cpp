@@ -1,0 +1,147 @@
+// What prefill's plans choose, and what they refuse.
+#include <doctest/doctest.h>
+
+#include <set>
+
+#include "generator/plan_detail.hpp"
+#include "generator/source.hpp"
+#include "generator/templates.hpp"
+
+namespace octavo {
+namespace {
+
+const Architecture& hopper() { return *find_architecture("sm_90a"); }
+
+Spec spec_of(int dim, Matmul matmul = Matmul::fp8, DataType format = DataType::e4m3) {
+  Spec spec;
+  spec.attention.query_heads = 32;
+  spec.attention.kv_heads = 8;
+  spec.attention.head_dim = {dim, dim};
+  spec.attention.softmax_scale = 0.1;
+  spec.kv_cache.format = format;
+  spec.compute.matmul = matmul;
+  return spec;
+}
+
+Spec two_levels(int dim, int promote_every = 128) {
+  Spec spec = spec_of(dim);
+  spec.compute.accumulation = {2, promote_every};
+  return spec;
+}
+
+Plan plan_of(const Spec& spec) { return plan(spec, KernelKind::prefill, hopper()); }
+
+std::vector<std::string> faults_of(const Spec& spec, const Architecture& arch = hopper()) {
+  try {
+    plan(spec, KernelKind::prefill, arch);
+  } catch (const SpecError& error) {
+    return error.lines();
+  }
+  return {};
+}
+
+std::string constant_of(const Plan& plan, std::string_view name) {
+  for (const Constant& constant : plan.constants) {
+    if (constant.name == name) return constant.value;
+  }
+  return "";
+}
+
+}  // namespace
+
+TEST_CASE("every row of prefill's axes is selected by some spec, and its source can be emitted") {
+  std::set<std::pair<std::string, std::string>> selected;
+  for (const Spec& spec :
+       {spec_of(128), two_levels(128), spec_of(128, Matmul::bf16, DataType::bf16),
+        spec_of(128, Matmul::fp16, DataType::fp16)}) {
+    const Plan prefill = plan_of(spec);
+    for (const Policy& policy : prefill.policies) selected.emplace(policy.axis, policy.file);
+    CHECK(emit(prefill).text.find("octavo_prefill(") != std::string::npos);
+  }
+  for (const PolicyFile& row : policy_files()) {
+    if (!row.axis.starts_with("prefill_")) continue;
+    CAPTURE(std::string(row.axis));
+    CAPTURE(std::string(row.value));
+    CHECK(selected.contains({std::string(row.axis), std::string(row.file)}));
+  }
+}
+
+TEST_CASE("shared memory fits, whatever the heads, formats and scales") {
+  for (int qk = 32; qk <= 256; qk += 32) {
+    for (int v = 32; v <= 256; v += 32) {
+      for (const DataType format : {DataType::e4m3, DataType::bf16}) {
+        for (const int levels : {1, 2}) {
+          Spec spec = spec_of(qk, format == DataType::bf16 ? Matmul::bf16 : Matmul::fp8, format);
+          spec.attention.head_dim.v = v;
+          if (format == DataType::e4m3) spec.compute.accumulation.levels = levels;
+          CAPTURE(qk);
+          CAPTURE(v);
+          const Plan prefill = plan_of(spec);
+          CHECK(prefill.shared_bytes <= hopper().shared_bytes_per_block);
+          CHECK(prefill.shared_bytes == std::stoi(constant_of(prefill, "kSharedBytes")));
+          CHECK(prefill.threads == 384);
+          CHECK(prefill.tunables.stages >= 2);
+          CHECK(prefill.tunables.tile_tokens >= 64);
+        }
+      }
+    }
+  }
+}
+
+TEST_CASE("sums are promoted at least as often as asked, and in equal parts of a tile") {
+  CHECK(constant_of(plan_of(two_levels(128)), "kPromoteTokens") == "128");
+  CHECK(constant_of(plan_of(two_levels(128, 64)), "kPromoteTokens") == "64");
+  CHECK(constant_of(plan_of(two_levels(128, 96)), "kPromoteTokens") == "64");
+  CHECK(constant_of(plan_of(two_levels(128, 1024)), "kPromoteTokens") == "128");
+  CHECK(constant_of(plan_of(spec_of(128)), "kPromoteTokens").empty());
+}
+
+TEST_CASE("its products are named after what the cache holds") {
+  const auto text_of = [](const Spec& spec) { return emit(plan_of(spec)).text; };
+  const std::string e5m2 = text_of(spec_of(64, Matmul::fp8, DataType::e5m2));
+  CHECK(e5m2.find("m64n128k32.f32.e4m3.e5m2 ") != std::string::npos);
+  CHECK(e5m2.find("m64n64k32.f32.e4m3.e5m2 ") != std::string::npos);
+  const std::string fp16 = text_of(spec_of(64, Matmul::fp16, DataType::fp16));
+  CHECK(fp16.find("m64n64k16.f32.f16.f16 ") != std::string::npos);
+}
+
+TEST_CASE("a grid has a block for each 128 rows of a KV head, and sequence") {
+  const Grid blocks =
+      grid(plan_of(spec_of(128)), {.sequences = 3, .tokens = 99, .max_query_tokens = 33});
+  CHECK(blocks.x == 2 * 8);  // 33 tokens of 4 heads are 132 rows
+  CHECK(blocks.y == 1);
+  CHECK(blocks.z == 3);
+}
+
+TEST_CASE("what prefill does not do is refused by name") {
+  using Lines = std::vector<std::string>;
+  CHECK(
+      faults_of(spec_of(128), *find_architecture("sm_89")) ==
+      Lines{"kernels: no prefill kernel for sm_89 yet, use decode: it takes up to 16 query tokens "
+            "of a sequence at a time"});
+  CHECK(faults_of(spec_of(80)) ==
+        Lines{"attention.head_dim: prefill has multiples of 32, not {qk: 80, v: 80}, use decode"});
+  CHECK(faults_of(spec_of(128, Matmul::fp16)) ==
+        Lines{"compute.matmul: prefill multiplies a cache of e4m3 in fp8 alone yet, not in fp16"});
+  CHECK(faults_of(spec_of(128)).empty());
+}
+
+TEST_CASE("tunables that cannot be are refused") {
+  const Tunables good = plan_of(two_levels(128)).tunables;
+  const auto refused = [&](auto change) {
+    Tunables tunables = good;
+    change(tunables);
+    CHECK_THROWS_AS(plan(two_levels(128), KernelKind::prefill, hopper(), tunables), SpecError);
+  };
+  refused([](Tunables& t) { t.tile_tokens = 80; });
+  refused([](Tunables& t) { t.tile_tokens = 288; });
+  refused([](Tunables& t) { t.tile_tokens = 0; });
+  refused([](Tunables& t) { t.chunk = 96; });
+  refused([](Tunables& t) { t.chunk = 0; });
+  refused([](Tunables& t) { t.warps = 8; });
+  refused([](Tunables& t) { t.row_tiles = 4; });
+  refused([](Tunables& t) { t.stages = 1; });
+  refused([](Tunables& t) { t.stages = 5; });
+}
+
+}  // namespace octavo

@@ -1,0 +1,1617 @@
+// Octavo 0.1.0: prefill for sm_90a. Generated; edit the spec or templates/ instead.
+//
+// Spec c1a58cab28ed3fba
+//   octavo: 1
+//   attention:
+//     query_heads: 32
+//     kv_heads: 8
+//     head_dim: 128
+//     mask: causal
+//     softmax_scale: 0.08838834764831843
+//     softcap: 0
+//     sinks: false
+//     rope: none
+//   kv_cache:
+//     format: e4m3
+//     scale: token_head
+//     layout: paged
+//     page_size: 64
+//   compute:
+//     matmul: fp8
+//     accumulation: {levels: 2, promote_every: 128}
+//   input: bf16
+//   output: bf16
+//   kernels: [append, decode]
+//
+// Plan
+//   warps: 12, stages: 4, tile_tokens: 128, row_tiles: 8, chunk: 128, scores_ahead: true
+//   384 threads, 217808 bytes of dynamic shared memory
+
+// ---- templates/arguments.cuh --------------------------------------------------------------------
+
+// The arguments of every kernel, as the device reads them and as the host writes them: this file is
+// compiled into both, so that the two can never disagree. All pointers are device addresses.
+// Tensors start at multiples of 16 bytes, and strides are multiples of 8 elements, so that rows are
+// read and written 16 bytes at a time.
+
+namespace octavo {
+
+using DeviceAddress = unsigned long long;
+
+// One layer's KV cache.
+//
+//   paged       k: [pages, kv_heads, page_size, qk_dim]     v: [pages, kv_heads, page_size, v_dim]
+//   contiguous  k: [batch, kv_heads, capacity, qk_dim]      v: [batch, kv_heads, capacity, v_dim]
+//
+// Scales are fp32 and multiply the stored values: real = stored * scale.
+//   tensor      k_scale: [1]                                v_scale: [1]
+//   head        k_scale: [kv_heads]                         v_scale: [kv_heads]
+//   token_head  as k and v, without the last axis; powers of two, written by append
+// A bf16 or fp16 cache has no scales.
+struct KvCache {
+  DeviceAddress k;
+  DeviceAddress v;
+  DeviceAddress k_scale;
+  DeviceAddress v_scale;
+  DeviceAddress page_table;  // int32 [batch, page_table_stride]: page of each page_size tokens;
+                             // paged. append writes nothing for tokens whose page is negative
+  int page_table_stride;     // entries in a row of page_table; paged only
+  int capacity;              // tokens a sequence may hold; contiguous only
+};
+
+// Which rows of a packed [tokens, heads, dim] tensor belong to which sequence, and how long each
+// sequence is. The new tokens of sequence b are rows token_start[b] .. token_start[b + 1] - 1; they
+// are its last ones: row r has position kv_length[b] - (token_start[b + 1] - r).
+struct Batch {
+  DeviceAddress token_start;  // int32 [sequences + 1], ascending, token_start[0] = 0
+  DeviceAddress kv_length;    // int32 [sequences], tokens in the cache with the new ones included
+  int sequences;
+  int tokens;  // token_start[sequences]; times the query heads below 2^31
+};
+
+// K and V of the new tokens go to the cache. With RoPE, K is rotated on its way and Q is rotated
+// from q to q_rotated, which may be the same memory; both are 0 where nobody asks for the tokens'
+// queries, as with a context that is appended.
+struct AppendArguments {
+  KvCache cache;
+  Batch batch;
+  DeviceAddress q;          // [tokens, query_heads, qk_dim]; with RoPE only, or 0
+  DeviceAddress q_rotated;  // as q, with q_stride too
+  DeviceAddress k;          // [tokens, kv_heads, qk_dim]
+  DeviceAddress v;          // [tokens, kv_heads, v_dim]
+  DeviceAddress rope;       // fp32 [positions, rope dims / 2, 2]: cosine, sine; with RoPE only
+  long long q_stride;       // elements from one token's row to the next
+  long long k_stride;
+  long long v_stride;
+};
+
+// Attention of the batch's tokens, which are already in the cache, over their sequences.
+struct PrefillArguments {
+  KvCache cache;
+  Batch batch;
+  DeviceAddress q;       // [tokens, query_heads, qk_dim]
+  DeviceAddress output;  // [tokens, query_heads, v_dim], packed
+  DeviceAddress lse;     // fp32 [tokens, query_heads]: natural logarithm of the softmax's
+                         // denominator, the sink included; 0: not wanted
+  DeviceAddress sinks;   // fp32 [query_heads], logits; with sinks only
+  long long q_stride;    // elements from one token's row to the next
+  float output_scale;    // an e4m3 output holds value / output_scale
+};
+
+// The same of few tokens a sequence, each sequence's tokens in parts.
+struct DecodeArguments : PrefillArguments {
+  int splits;                    // parts that each sequence's tokens are cut into
+  DeviceAddress partial_output;  // fp32 [splits, tokens, query_heads, v_dim]; splits > 1 only
+  DeviceAddress partial_sums;    // fp32 [splits, tokens, query_heads, ceil(v_dim / 64), 2]; as the
+                                 // partial output zero before and after
+  DeviceAddress arrivals;  // uint32, one a group of splits, zero before and after; fused merge
+};
+
+// What decode left in partial_output and partial_sums becomes output and lse.
+using MergeArguments = DecodeArguments;
+
+// ---- constants ----------------------------------------------------------------------------------
+
+constexpr int kQueryHeads = 32;
+constexpr int kKvHeads = 8;
+constexpr int kHeadDimQk = 128;
+constexpr int kHeadDimV = 128;
+constexpr int kPageSize = 64;
+constexpr int kGroup = 4;
+constexpr int kRowTiles = 8;
+constexpr int kThreads = 384;
+constexpr float kLogitScale = 0.127517431f;
+constexpr int kStages = 4;
+constexpr int kTileTokens = 128;
+constexpr int kChunk = 128;
+constexpr int kPromoteTokens = 128;
+constexpr bool kScoresAhead = true;
+constexpr int kProducerRegisters = 40;
+constexpr int kConsumerRegisters = 232;
+constexpr int kSharedBytes = 217808;
+
+// ---- wgmma --------------------------------------------------------------------------------------
+
+// d = a * b, or d + a * b, while the warpgroup goes on.
+inline __device__ void wgmma(float (&d)[64], unsigned long long a, unsigned long long b, bool add) {
+  asm volatile(
+      "{\n\t"
+      ".reg .pred add;\n\t"
+      "setp.ne.b32 add, %66, 0;\n\t"
+      "wgmma.mma_async.sync.aligned.m64n128k32.f32.e4m3.e4m3 "
+      "{%0, %1, %2, %3, %4, %5, %6, %7, "
+      "%8, %9, %10, %11, %12, %13, %14, %15, "
+      "%16, %17, %18, %19, %20, %21, %22, %23, "
+      "%24, %25, %26, %27, %28, %29, %30, %31, "
+      "%32, %33, %34, %35, %36, %37, %38, %39, "
+      "%40, %41, %42, %43, %44, %45, %46, %47, "
+      "%48, %49, %50, %51, %52, %53, %54, %55, "
+      "%56, %57, %58, %59, %60, %61, %62, %63}, "
+      "%64, %65, add, 1, 1;\n\t"
+      "}"
+      : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3]), "+f"(d[4]), "+f"(d[5]), "+f"(d[6]), "+f"(d[7]),
+        "+f"(d[8]), "+f"(d[9]), "+f"(d[10]), "+f"(d[11]), "+f"(d[12]), "+f"(d[13]), "+f"(d[14]), "+f"(d[15]),
+        "+f"(d[16]), "+f"(d[17]), "+f"(d[18]), "+f"(d[19]), "+f"(d[20]), "+f"(d[21]), "+f"(d[22]), "+f"(d[23]),
+        "+f"(d[24]), "+f"(d[25]), "+f"(d[26]), "+f"(d[27]), "+f"(d[28]), "+f"(d[29]), "+f"(d[30]), "+f"(d[31]),
+        "+f"(d[32]), "+f"(d[33]), "+f"(d[34]), "+f"(d[35]), "+f"(d[36]), "+f"(d[37]), "+f"(d[38]), "+f"(d[39]),
+        "+f"(d[40]), "+f"(d[41]), "+f"(d[42]), "+f"(d[43]), "+f"(d[44]), "+f"(d[45]), "+f"(d[46]), "+f"(d[47]),
+        "+f"(d[48]), "+f"(d[49]), "+f"(d[50]), "+f"(d[51]), "+f"(d[52]), "+f"(d[53]), "+f"(d[54]), "+f"(d[55]),
+        "+f"(d[56]), "+f"(d[57]), "+f"(d[58]), "+f"(d[59]), "+f"(d[60]), "+f"(d[61]), "+f"(d[62]), "+f"(d[63])
+      : "l"(a), "l"(b), "r"(static_cast<int>(add)));
+}
+
+inline __device__ void wgmma(float (&d)[64], const unsigned (&a)[4], unsigned long long b, bool add) {
+  asm volatile(
+      "{\n\t"
+      ".reg .pred add;\n\t"
+      "setp.ne.b32 add, %69, 0;\n\t"
+      "wgmma.mma_async.sync.aligned.m64n128k32.f32.e4m3.e4m3 "
+      "{%0, %1, %2, %3, %4, %5, %6, %7, "
+      "%8, %9, %10, %11, %12, %13, %14, %15, "
+      "%16, %17, %18, %19, %20, %21, %22, %23, "
+      "%24, %25, %26, %27, %28, %29, %30, %31, "
+      "%32, %33, %34, %35, %36, %37, %38, %39, "
+      "%40, %41, %42, %43, %44, %45, %46, %47, "
+      "%48, %49, %50, %51, %52, %53, %54, %55, "
+      "%56, %57, %58, %59, %60, %61, %62, %63}, "
+      "{%64, %65, %66, %67}, %68, add, 1, 1;\n\t"
+      "}"
+      : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3]), "+f"(d[4]), "+f"(d[5]), "+f"(d[6]), "+f"(d[7]),
+        "+f"(d[8]), "+f"(d[9]), "+f"(d[10]), "+f"(d[11]), "+f"(d[12]), "+f"(d[13]), "+f"(d[14]), "+f"(d[15]),
+        "+f"(d[16]), "+f"(d[17]), "+f"(d[18]), "+f"(d[19]), "+f"(d[20]), "+f"(d[21]), "+f"(d[22]), "+f"(d[23]),
+        "+f"(d[24]), "+f"(d[25]), "+f"(d[26]), "+f"(d[27]), "+f"(d[28]), "+f"(d[29]), "+f"(d[30]), "+f"(d[31]),
+        "+f"(d[32]), "+f"(d[33]), "+f"(d[34]), "+f"(d[35]), "+f"(d[36]), "+f"(d[37]), "+f"(d[38]), "+f"(d[39]),
+        "+f"(d[40]), "+f"(d[41]), "+f"(d[42]), "+f"(d[43]), "+f"(d[44]), "+f"(d[45]), "+f"(d[46]), "+f"(d[47]),
+        "+f"(d[48]), "+f"(d[49]), "+f"(d[50]), "+f"(d[51]), "+f"(d[52]), "+f"(d[53]), "+f"(d[54]), "+f"(d[55]),
+        "+f"(d[56]), "+f"(d[57]), "+f"(d[58]), "+f"(d[59]), "+f"(d[60]), "+f"(d[61]), "+f"(d[62]), "+f"(d[63])
+      : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(b), "r"(static_cast<int>(add)));
+}
+
+// ---- templates/ptx/convert.cuh ------------------------------------------------------------------
+
+// Conversions between fp32 and the 16-bit formats. A pair's low half comes first.
+
+inline __device__ unsigned cvt_rn_f16x2_f32(float low, float high) {
+  unsigned pair;
+  asm("cvt.rn.f16x2.f32 %0, %1, %2;" : "=r"(pair) : "f"(high), "f"(low));
+  return pair;
+}
+
+inline __device__ unsigned cvt_rn_bf16x2_f32(float low, float high) {
+  unsigned pair;
+  asm("cvt.rn.bf16x2.f32 %0, %1, %2;" : "=r"(pair) : "f"(high), "f"(low));
+  return pair;
+}
+
+inline __device__ float cvt_f32_f16(unsigned short half) {
+  float value;
+  asm("cvt.f32.f16 %0, %1;" : "=f"(value) : "h"(half));
+  return value;
+}
+
+// ---- templates/ptx/convert_fp8.cuh --------------------------------------------------------------
+
+// Conversions to and from pairs of fp8, sm_89 and later. A pair's low half comes first.
+
+inline __device__ unsigned short cvt_rn_satfinite_e4m3x2_f32(float low, float high) {
+  unsigned short pair;
+  asm("cvt.rn.satfinite.e4m3x2.f32 %0, %1, %2;" : "=h"(pair) : "f"(high), "f"(low));
+  return pair;
+}
+
+inline __device__ unsigned short cvt_rn_satfinite_e5m2x2_f32(float low, float high) {
+  unsigned short pair;
+  asm("cvt.rn.satfinite.e5m2x2.f32 %0, %1, %2;" : "=h"(pair) : "f"(high), "f"(low));
+  return pair;
+}
+
+inline __device__ unsigned cvt_rn_f16x2_e4m3x2(unsigned short pair) {
+  unsigned halves;
+  asm("cvt.rn.f16x2.e4m3x2 %0, %1;" : "=r"(halves) : "h"(pair));
+  return halves;
+}
+
+inline __device__ unsigned cvt_rn_f16x2_e5m2x2(unsigned short pair) {
+  unsigned halves;
+  asm("cvt.rn.f16x2.e5m2x2 %0, %1;" : "=r"(halves) : "h"(pair));
+  return halves;
+}
+
+// ---- templates/ptx/mov.cuh ----------------------------------------------------------------------
+
+// Halves of a register.
+
+// A shift would be an instruction of its own: the instructions that read a half can be told which.
+inline __device__ unsigned short mov_b32_high(unsigned word) {
+  unsigned short high;
+  asm("{\n\t.reg .b16 low;\n\tmov.b32 {low, %0}, %1;\n\t}" : "=h"(high) : "r"(word));
+  return high;
+}
+
+// ---- templates/fp8_convert/hardware.cuh ---------------------------------------------------------
+
+// fp8 by the conversion instructions of sm_89 and later. Into fp8: to nearest even, beyond the
+// largest finite value (infinities too) to that value, NaN to 0x7f. Out of fp8: exact.
+struct Fp8Convert {
+  static __device__ unsigned short e4m3x2(float low, float high) {
+    return cvt_rn_satfinite_e4m3x2_f32(low, high);
+  }
+  static __device__ unsigned short e5m2x2(float low, float high) {
+    return cvt_rn_satfinite_e5m2x2_f32(low, high);
+  }
+  static __device__ unsigned f16x2_from_e4m3x2(unsigned short pair) {
+    return cvt_rn_f16x2_e4m3x2(pair);
+  }
+  static __device__ unsigned f16x2_from_e5m2x2(unsigned short pair) {
+    return cvt_rn_f16x2_e5m2x2(pair);
+  }
+
+  // No instruction leads to bf16, but by way of fp16 and fp32 it is exact too.
+  static __device__ unsigned bf16x2_from_e4m3x2(unsigned short pair) {
+    return bf16x2(f16x2_from_e4m3x2(pair));
+  }
+  static __device__ unsigned bf16x2_from_e5m2x2(unsigned short pair) {
+    return bf16x2(f16x2_from_e5m2x2(pair));
+  }
+
+ private:
+  static __device__ unsigned bf16x2(unsigned halves) {
+    return cvt_rn_bf16x2_f32(cvt_f32_f16(halves), cvt_f32_f16(mov_b32_high(halves)));
+  }
+};
+
+// ---- templates/format/e4m3.cuh ------------------------------------------------------------------
+
+struct E4m3 {
+  static constexpr int kBytes = 1;
+  static constexpr int kMaxExponent = 8;  // the largest finite value is 1.75 * 2^8
+
+  // Eight values become the words that memory holds for them, by the fp8_convert policy.
+  static __device__ void pack(unsigned (&words)[2], const float (&values)[8]) {
+    for (int i = 0; i < 2; ++i) {
+      const unsigned low = Fp8Convert::e4m3x2(values[4 * i], values[4 * i + 1]);
+      const unsigned high = Fp8Convert::e4m3x2(values[4 * i + 2], values[4 * i + 3]);
+      words[i] = low | high << 16;
+    }
+  }
+
+  // Two values as a pair of 16-bit floats, exactly.
+  static __device__ unsigned f16x2(unsigned short pair) {
+    return Fp8Convert::f16x2_from_e4m3x2(pair);
+  }
+  static __device__ unsigned bf16x2(unsigned short pair) {
+    return Fp8Convert::bf16x2_from_e4m3x2(pair);
+  }
+};
+
+// ---- templates/cache/e4m3.cuh -------------------------------------------------------------------
+
+using Cache = E4m3;  // what the KV cache holds
+
+// ---- templates/scale/token_head.cuh -------------------------------------------------------------
+
+// A scale for each token and KV head: the least power of two that brings the row's largest
+// magnitude within the format's finite values. In a floating-point format a power of two costs no
+// accuracy against any other scale, dividing by it is exact, and so is folding V's scales into the
+// softmax weights.
+struct Scale {
+  // Whether a row has a scale of its own, at scales[row].
+  static constexpr bool kPerToken = true;
+
+  // What all rows of a KV head are multiplied by.
+  static __device__ float of_head(DeviceAddress, int) { return 1; }
+
+  // The scale for a row that kLanes neighbouring lanes hold, eight values each. Infinities and NaNs
+  // do not count, so that they harm no value but themselves: an infinity is stored as the row's
+  // largest value and a NaN as NaN. A row of zeros has scale 1. The scale is at least 2^-126, and
+  // no row calls for more than 2^120, so that the scale and its reciprocal are normal numbers.
+  template <int kLanes>
+  static __device__ float of_row(DeviceAddress, int, const float (&values)[8]) {
+    float largest = 0;
+    for (float value : values) largest = fmaxf(largest, fabsf(value));  // which skips NaNs
+    if (largest > kLargestFloat) {
+      largest = 0;
+      for (float value : values) {
+        if (fabsf(value) <= kLargestFloat) largest = fmaxf(largest, fabsf(value));
+      }
+    }
+    for (int mask = kLanes / 2; mask > 0; mask /= 2) {
+      largest = fmaxf(largest, __shfl_xor_sync(0xffffffff, largest, mask));
+    }
+    if (largest == 0) return 1;
+    // Up to a fraction of 1.75, that of the largest finite value, the exponents subtract; above it
+    // the sum carries into the exponent.
+    const int exponent = static_cast<int>((__float_as_uint(largest) + 0x1fffff) >> 23);
+    return __uint_as_float(max(exponent - Cache::kMaxExponent, 1) << 23);
+  }
+
+  static __device__ float reciprocal(float scale) {
+    return __uint_as_float((254u << 23) - __float_as_uint(scale));
+  }
+
+  static __device__ void store(DeviceAddress scales, long long row, float scale) {
+    reinterpret_cast<float*>(scales)[row] = scale;
+  }
+
+ private:
+  static constexpr float kLargestFloat = 0x1.fffffep127f;
+};
+
+// ---- templates/kv/paged.cuh ---------------------------------------------------------------------
+
+// A sequence's tokens lie in pages of kPageSize, which the page table names.
+struct KvLayout {
+  // The row of a token's K and V: K starts at k + row * bytes of a K row, V at v + row * bytes of a
+  // V row, and its scales, where every row has its own, are k_scale[row] and v_scale[row]. Negative
+  // where the page table's entry is.
+  static __device__ long long row(const KvCache& cache, int sequence, int kv_head, int token) {
+    const int* pages = reinterpret_cast<const int*>(cache.page_table) +
+                       static_cast<long long>(sequence) * cache.page_table_stride;
+    const unsigned position = token;  // unsigned division by a constant is the shorter code
+    const long long page = pages[position / kPageSize];
+    return (page * kKvHeads + kv_head) * kPageSize + position % kPageSize;
+  }
+
+  // From a token's row of one KV head to its row of the next.
+  static __device__ long long head_stride(const KvCache&) { return kPageSize; }
+};
+
+// ---- templates/format/bf16.cuh ------------------------------------------------------------------
+
+struct Bf16 {
+  static constexpr int kBytes = 2;
+
+  // Eight values and the words that memory holds for them.
+  static __device__ void pack(unsigned (&words)[4], const float (&values)[8]) {
+    for (int i = 0; i < 4; ++i) words[i] = cvt_rn_bf16x2_f32(values[2 * i], values[2 * i + 1]);
+  }
+  static __device__ void unpack(float (&values)[8], const unsigned (&words)[4]) {
+    for (int i = 0; i < 4; ++i) {  // bf16 is the upper half of fp32
+      values[2 * i] = __uint_as_float(words[i] << 16);
+      values[2 * i + 1] = __uint_as_float(words[i] & 0xffff0000);
+    }
+  }
+};
+
+// ---- templates/input/bf16.cuh -------------------------------------------------------------------
+
+using Input = Bf16;  // what q, k and v are
+
+// ---- templates/ptx/mma_fp8.cuh ------------------------------------------------------------------
+
+// Warp-wide matrix products d = a * b + d of fp8 with fp32 accumulators, sm_89 and later.
+
+inline __device__ void mma_m16n8k32_e4m3_e4m3(float (&d)[4], const unsigned (&a)[4],
+                                              const unsigned (&b)[2]) {
+  asm volatile(
+      "mma.sync.aligned.m16n8k32.row.col.f32.e4m3.e4m3.f32 "
+      "{%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, %3};"
+      : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3])
+      : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));
+}
+
+inline __device__ void mma_m16n8k32_e4m3_e5m2(float (&d)[4], const unsigned (&a)[4],
+                                              const unsigned (&b)[2]) {
+  asm volatile(
+      "mma.sync.aligned.m16n8k32.row.col.f32.e4m3.e5m2.f32 "
+      "{%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, %3};"
+      : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3])
+      : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));
+}
+
+// ---- templates/mma/fp8.cuh ----------------------------------------------------------------------
+
+// What the tensor cores multiply: queries and softmax weights in e4m3 by the cache's own bytes, 32
+// deep.
+struct Fp8Mma {
+  static constexpr int kStepTokens = 32;  // depth of one product
+  static constexpr int kPack = 4;         // values of a register
+  // The softmax weight of a row's largest logit is 2^kWeightExponent, within e4m3's 448: weights
+  // down to 2^-14 of it keep e4m3's four bits. "Largest" is the largest so far, so how a weight is
+  // rounded depends on the tiles before it, within the error that rounding has anyway.
+  static constexpr int kWeightExponent = 8;
+  static constexpr float kQueryLimit = 448;  // queries are scaled so that each row reaches this
+
+  static __device__ unsigned pack(const float (&values)[4]) {
+    const unsigned low = Fp8Convert::e4m3x2(values[0], values[1]);
+    const unsigned high = Fp8Convert::e4m3x2(values[2], values[3]);
+    return low | high << 16;
+  }
+
+  // Softmax weights as an operand, each times its ratio, a power of two up to 1. e4m3 has no room
+  // for exact products, so these are rounded, and `sum` takes what the weights became.
+  static __device__ unsigned weights(const float (&values)[4], const float (&ratio)[4],
+                                     float& sum) {
+    float products[4];
+    for (int i = 0; i < 4; ++i) products[i] = values[i] * ratio[i];
+    const unsigned word = pack(products);
+    for (int i = 0; i < 2; ++i) {
+      const unsigned pair = Fp8Convert::f16x2_from_e4m3x2(i == 0 ? word : mov_b32_high(word));
+      sum += cvt_f32_f16(pair & 0xffff) * reciprocal(ratio[2 * i]);
+      sum += cvt_f32_f16(mov_b32_high(pair)) * reciprocal(ratio[2 * i + 1]);
+    }
+    return word;
+  }
+
+ private:
+  static __device__ float reciprocal(float ratio) {
+    if constexpr (!Scale::kPerToken) return 1;
+    return __uint_as_float((254u << 23) -
+                           __float_as_uint(ratio));  // a ratio of 0 made its weight 0
+  }
+};
+
+// ---- templates/mma/fp8_e4m3.cuh -----------------------------------------------------------------
+
+struct Mma : Fp8Mma {
+  static __device__ void multiply(float (&sum)[4], const unsigned (&a)[4], const unsigned (&b)[2]) {
+    mma_m16n8k32_e4m3_e4m3(sum, a, b);
+  }
+};
+
+// ---- templates/mask/causal.cuh ------------------------------------------------------------------
+
+// The tokens first..end - 1 that a query token sees, by its position: itself and those before it.
+struct Mask {
+  static __device__ int first(int) { return 0; }
+  static __device__ int end(int position, int) { return position + 1; }
+};
+
+// ---- templates/softcap/none.cuh -----------------------------------------------------------------
+
+// Logits stay as they are. kLogitScale is softmax_scale * log2(e): the softmax works in base 2.
+struct Softcap {
+  static constexpr bool kOn = false;
+  static __device__ float apply(float logit) { return logit; }
+};
+
+// ---- templates/prefill/matrix.cuh ---------------------------------------------------------------
+
+// An operand of wgmma in shared memory, kRows rows of kRowBytes: cut into pieces of kPiece bytes of
+// every row, one piece's rows after another, whose 16-byte units are exchanged as the hardware
+// does: bits 7 and up of an address flip those from bit 4 up. So neither eight rows' units in the
+// same place nor a row's units have a bank conflict.
+template <int kRows, int kRowBytes>
+struct Matrix {
+  static constexpr int kPiece = kRowBytes % 128 == 0 ? 128 : kRowBytes % 64 == 0 ? 64 : 32;
+  static constexpr int kPieceBytes = kRows * kPiece;
+  static constexpr int kBytes = kRows * kRowBytes;
+  static constexpr int kUnits = kRowBytes / 16;  // of a row
+  static_assert(kRowBytes % 32 == 0 && kPieceBytes % 1024 == 0, "pieces begin at whole patterns");
+
+  // Where unit `unit + more_units` of row `row + more_rows` is, numbers that share no bit: the
+  // lane's part is computed once for all that the compiler knows.
+  static __device__ int unit(int row, int unit, int more_rows = 0, int more_units = 0) {
+    constexpr int kPieceUnits = kPiece / 16;
+    const auto swizzle = [](int row) { return (row * kPiece >> 7 & kPieceUnits - 1) * 16; };
+    const auto pieces = [](int unit) { return unit / kPieceUnits * kPieceBytes; };
+    const int lane = row * kPiece + pieces(unit) + unit % kPieceUnits * 16 ^ swizzle(row);
+    return (lane ^ swizzle(more_rows) ^ more_units % kPieceUnits * 16) + more_rows * kPiece +
+           pieces(more_units);
+  }
+
+  // From a row to the one 16 later, which the pattern does not tell apart.
+  static constexpr int kStripBytes = 16 * kPiece;
+
+  // Where in a row, in units of 16 bytes as descriptors count them, byte `byte` is.
+  static constexpr __device__ int along(int byte) {
+    return (byte / kPiece * kPieceBytes + byte % kPiece) / 16;
+  }
+
+  // Of the matrix at this shared address, as wgmma is told. From 8 rows to the next 8; where rows
+  // are what is summed over, from a piece to the next.
+  static __device__ unsigned long long descriptor(unsigned matrix) {
+    constexpr unsigned long long kSwizzle = kPiece == 128 ? 1 : kPiece == 64 ? 2 : 3;
+    constexpr unsigned long long kOffsets = static_cast<unsigned long long>(kPieceBytes / 16)
+                                                << 16 |
+                                            static_cast<unsigned long long>(8 * kPiece / 16) << 32;
+    return (matrix & 0x3ffff) >> 4 | kOffsets | kSwizzle << 62;
+  }
+};
+
+// ---- templates/ptx/matrix.cuh -------------------------------------------------------------------
+
+// Four matrices of 8 x 8 16-bit elements between shared memory and a warp's registers. Lane l gives
+// the address of row l % 8 of matrix l / 8; with g = lane / 4 and t = lane % 4, a lane has of each
+// matrix elements 2t and 2t + 1 of row g, or, transposed, of column g.
+
+inline __device__ void ldmatrix_x4_trans(unsigned (&words)[4], unsigned shared) {
+  asm volatile("ldmatrix.sync.aligned.m8n8.x4.trans.shared.b16 {%0, %1, %2, %3}, [%4];"
+               : "=r"(words[0]), "=r"(words[1]), "=r"(words[2]), "=r"(words[3])
+               : "r"(shared)
+               : "memory");
+}
+
+inline __device__ void stmatrix_x4(unsigned shared, const unsigned (&words)[4]) {
+  asm volatile("stmatrix.sync.aligned.m8n8.x4.shared.b16 [%0], {%1, %2, %3, %4};" ::"r"(shared),
+               "r"(words[0]), "r"(words[1]), "r"(words[2]), "r"(words[3])
+               : "memory");
+}
+
+// ---- templates/values/transposed.cuh ------------------------------------------------------------
+
+// V of one byte as an operand: wgmma wants the tokens of a dim side by side, so a tile is copied as
+// it lies and then transposed. Of each 16 tokens, positions 4t .. 4t + 3 are tokens 2t, 2t + 1,
+// 2t + 8 and 2t + 9, which are those whose scores lane t of a row has; of each 16 dims, rows 0 to 7
+// are the even ones and 8 to 15 the odd ones, as they come out of a transposition of pairs.
+struct Values {
+  using Copied = Matrix<kTileTokens, kHeadDimV>;
+  using Operand = Matrix<kHeadDimV, kTileTokens>;
+  static constexpr int kCopiedBytes = Copied::kBytes;
+  static constexpr bool kTransposed = true;
+
+  // What a warp copied of 16 tokens goes to its place.
+  static __device__ void place(unsigned operand, unsigned copied, int strip) {
+    const int lane = threadIdx.x % 32;
+    copied += strip * Copied::kStripBytes;
+#pragma unroll 4
+    for (int dim = 0; dim < kHeadDimV; dim += 32) {
+      unsigned pairs[4];  // tokens 0 to 7 and 8 to 15 of 16 dims, then of 16 more
+      ldmatrix_x4_trans(pairs, copied + Copied::unit(lane % 16, lane / 16, 0, dim / 16));
+      const unsigned words[4] = {
+          __byte_perm(pairs[0], pairs[1], 0x6420), __byte_perm(pairs[0], pairs[1], 0x7531),
+          __byte_perm(pairs[2], pairs[3], 0x6420), __byte_perm(pairs[2], pairs[3], 0x7531)};
+      stmatrix_x4(operand + Operand::unit(lane, 0, dim, strip), words);
+    }
+  }
+
+  // From a tile's descriptor to that of one product's tokens, of the dims from `dim` on.
+  static constexpr __device__ int offset(int step, int dim) {
+    return Operand::along(step * 32) + dim * Operand::kPiece / 16;
+  }
+
+  // A lane has, of each 16 columns of O, 2t, 2t + 1, 2t + 8 and 2t + 9: dims 4t .. 4t + 3. Of row g
+  // (half 0) or g + 8: the values of quad 4 * tile_pair + t, and which quad it is.
+  static __device__ int quad(float (&values)[8], const float (&outputs)[kHeadDimV / 2], int pair,
+                             int half) {
+    for (int i = 0; i < 4; ++i) values[i] = outputs[8 * pair + i % 2 * 4 + 2 * half + i / 2];
+    return 4 * pair + threadIdx.x % 4;
+  }
+};
+
+// ---- templates/attention/rows.cuh ---------------------------------------------------------------
+
+constexpr int kRows = 16 * kRowTiles;  // of a block
+
+inline __device__ int lane_id() { return threadIdx.x % 32; }
+inline __device__ int warp_id() { return threadIdx.x / 32; }
+
+inline __device__ float minus_infinity() { return __uint_as_float(0xff800000); }
+
+// Where nothing has been seen yet, exponents are taken from 0 instead of minus infinity.
+inline __device__ float finite(float maximum) { return maximum == minus_infinity() ? 0 : maximum; }
+
+// The largest and the sum over the four lanes that share rows.
+inline __device__ float quad_max(float value) {
+  value = fmaxf(value, __shfl_xor_sync(0xffffffff, value, 1));
+  return fmaxf(value, __shfl_xor_sync(0xffffffff, value, 2));
+}
+inline __device__ float quad_sum(float value) {
+  value += __shfl_xor_sync(0xffffffff, value, 1);
+  return value + __shfl_xor_sync(0xffffffff, value, 2);
+}
+
+// The queries of a block. A sequence's query tokens and the query heads that share a KV head are
+// rows of one matrix: row r is token r / kGroup with head r % kGroup. A block takes kRows of them.
+struct Rows {
+  int sequence;
+  int kv_head;
+  int first;           // the block's first row
+  int count;           // its rows; none or less where the sequence has no such rows
+  int token_start;     // the sequence's first query token in the batch
+  int first_position;  // and that token's position in the sequence
+  int kv_length;
+
+  __device__ int token(int row) const { return token_start + (first + row) / kGroup; }
+  __device__ int head(int row) const { return kv_head * kGroup + (first + row) % kGroup; }
+  __device__ int position(int row) const { return first_position + (first + row) / kGroup; }
+};
+
+// Those from row `first` on of a sequence's queries on one KV head.
+inline __device__ Rows rows_from(const Batch& batch, int sequence, int kv_head, int first) {
+  const int* token_start = reinterpret_cast<const int*>(batch.token_start) + sequence;
+  const int tokens = token_start[1] - token_start[0];
+  const int kv_length = reinterpret_cast<const int*>(batch.kv_length)[sequence];
+  Rows rows;
+  rows.sequence = sequence;
+  rows.kv_head = kv_head;
+  rows.first = first;
+  rows.count = min(tokens * kGroup - rows.first, kRows);
+  rows.token_start = token_start[0];
+  rows.first_position = kv_length - tokens;
+  rows.kv_length = kv_length;
+  return rows;
+}
+
+// blockIdx of decode: x split, y row block and KV head, z sequence.
+inline __device__ Rows rows_of_block(const Batch& batch) {
+  return rows_from(batch, blockIdx.z, blockIdx.y % kKvHeads, blockIdx.y / kKvHeads * kRows);
+}
+
+// Where in a [tokens, query_heads] tensor a row is.
+inline __device__ long long index_of(const Rows& rows, int row) {
+  return static_cast<long long>(rows.token(row)) * kQueryHeads + rows.head(row);
+}
+
+// ---- templates/ptx/mbarrier.cuh -----------------------------------------------------------------
+
+// Barriers in shared memory, at which some threads arrive and others wait. `barrier` is an address
+// in shared memory. A phase ends with its last arrival; phases are numbered from 0 on.
+
+inline __device__ void mbarrier_init(unsigned barrier, int arrivals) {
+  asm volatile("mbarrier.init.shared::cta.b64 [%0], %1;" ::"r"(barrier), "r"(arrivals) : "memory");
+}
+
+inline __device__ void mbarrier_arrive(unsigned barrier) {
+  asm volatile("mbarrier.arrive.shared::cta.b64 _, [%0];" ::"r"(barrier) : "memory");
+}
+
+// Until the phase of this parity has ended.
+inline __device__ void mbarrier_wait(unsigned barrier, unsigned parity) {
+  asm volatile(
+      "{\n\t"
+      ".reg .pred ended;\n"
+      "WAIT:\n\t"
+      "mbarrier.try_wait.parity.shared::cta.b64 ended, [%0], %1;\n\t"
+      "@!ended bra WAIT;\n\t"
+      "}" ::"r"(barrier),
+      "r"(parity)
+      : "memory");
+}
+
+// ---- templates/prefill/memory.cuh ---------------------------------------------------------------
+
+// A block is a warpgroup that brings tiles of kTileTokens tokens to shared memory, the producer,
+// and kConsumers that multiply them, each with 64 query rows.
+constexpr int kWarpgroupThreads = 128;
+constexpr int kConsumers = kThreads / kWarpgroupThreads - 1;
+constexpr int kConsumerRows = 64;
+static_assert(kRows == kConsumers * kConsumerRows);
+
+using QueryMatrix = Matrix<kConsumerRows, kHeadDimQk * 4 / Mma::kPack>;
+using KeyMatrix = Matrix<kTileTokens, kHeadDimQk * Cache::kBytes>;
+
+// Shared memory: queries of each consumer; kStages tiles of K, of V as it is multiplied, and of V
+// as it was copied, where that is different; of each tile the scales of its tokens, where they have
+// their own; barriers. V's scales become factors in place, which are read while the tile after next
+// is copied: they have a stage more.
+constexpr int kScaleBytes = Scale::kPerToken ? kTileTokens * 4 : 0;
+constexpr int kFactorBytes = Scale::kPerToken ? kTileTokens * 4 + 16 : 0;
+constexpr int kKeysOffset = kConsumers * QueryMatrix::kBytes;
+constexpr int kValuesOffset = kKeysOffset + kStages * KeyMatrix::kBytes;
+constexpr int kCopiedValuesOffset = kValuesOffset + kStages * Values::Operand::kBytes;
+constexpr int kKeyScalesOffset = kCopiedValuesOffset + kStages * Values::kCopiedBytes;
+constexpr int kFactorsOffset = kKeyScalesOffset + kStages * kScaleBytes;
+constexpr int kBarriersOffset = kFactorsOffset + (kStages + 1) * kFactorBytes;
+static_assert(kBarriersOffset + 4 * kStages * 8 <= kSharedBytes);
+
+// The stages' barriers: whether a stage's keys and values are there, and whether all consumers are
+// done with them.
+enum class Barrier { keys_full, keys_empty, values_full, values_empty };
+
+// One of kCount stages after the other, round and round.
+template <int kCount>
+struct Ring {
+  int index = 0;
+  unsigned parity = 0;  // of the round
+
+  __device__ void advance() {
+    if (++index == kCount) index = 0, parity ^= 1;
+  }
+};
+
+// A tile's stage, and that of its factors.
+struct Stage : Ring<kStages> {
+  Ring<kStages + 1> factors;
+
+  __device__ void advance() {
+    Ring::advance();
+    if constexpr (Scale::kPerToken) factors.advance();
+  }
+};
+
+// The block's shared memory.
+struct Memory {
+  char* base;
+  unsigned address;  // of base, as instructions have it
+
+  explicit __device__ Memory(uint4* memory)
+      : base(reinterpret_cast<char*>(memory)),
+        address(static_cast<unsigned>(__cvta_generic_to_shared(memory))) {}
+
+  // A stage's scales of K; and V's, at last relative to the largest so far, then what O's unit,
+  // that largest one, has shrunk by, and the unit.
+  __device__ float* key_scales(const Stage& stage) const {
+    return reinterpret_cast<float*>(base + kKeyScalesOffset + stage.index * kScaleBytes);
+  }
+  __device__ float* factors(const Stage& stage) const {
+    return reinterpret_cast<float*>(base + kFactorsOffset + stage.factors.index * kFactorBytes);
+  }
+
+  __device__ unsigned queries(int consumer) const {
+    return address + consumer * QueryMatrix::kBytes;
+  }
+  __device__ unsigned keys(int stage) const {
+    return address + kKeysOffset + stage * KeyMatrix::kBytes;
+  }
+  __device__ unsigned values(int stage) const {
+    return address + kValuesOffset + stage * Values::Operand::kBytes;
+  }
+  __device__ unsigned copied_values(int stage) const {
+    return address + kCopiedValuesOffset + stage * Values::kCopiedBytes;
+  }
+  __device__ unsigned barrier(Barrier of, int stage) const {
+    return address + kBarriersOffset + (static_cast<int>(of) * kStages + stage) * 8;
+  }
+
+  __device__ void start_barriers() const {
+    for (int stage = 0; stage < kStages; ++stage) {
+      mbarrier_init(barrier(Barrier::keys_full, stage), 4);  // warps
+      mbarrier_init(barrier(Barrier::values_full, stage), 4);
+      mbarrier_init(barrier(Barrier::keys_empty, stage), 4 * kConsumers);
+      mbarrier_init(barrier(Barrier::values_empty, stage), 4 * kConsumers);
+    }
+  }
+
+  __device__ void wait_full(Barrier of, const Stage& stage) const {
+    mbarrier_wait(barrier(of, stage.index), stage.parity);
+  }
+  // The first time round nothing has to be left.
+  __device__ void wait_empty(Barrier of, const Stage& stage) const {
+    mbarrier_wait(barrier(of, stage.index), stage.parity ^ 1);
+  }
+  // A warp's arrival, when all its lanes are done.
+  __device__ void arrive(Barrier of, const Stage& stage) const {
+    __syncwarp();
+    if (lane_id() == 0) mbarrier_arrive(barrier(of, stage.index));
+  }
+};
+
+// blockIdx: x row block and KV head, z sequence. Under a causal mask the last rows take longest, so
+// they go first.
+inline __device__ int sequence_of_block() { return blockIdx.z; }
+inline __device__ int kv_head_of_block() { return blockIdx.x % kKvHeads; }
+inline __device__ Rows rows_of_prefill(const PrefillArguments& arguments) {
+  const int row_block = (gridDim.x - 1 - blockIdx.x) / kKvHeads;
+  return rows_from(arguments.batch, sequence_of_block(), kv_head_of_block(), row_block * kRows);
+}
+
+// The tokens that a block's rows see between them, from a multiple of kTileTokens on.
+struct Tokens {
+  int first;
+  int end;
+};
+
+inline __device__ Tokens tokens_of(const Rows& rows) {
+  return {Mask::first(rows.position(0)) / kTileTokens * kTileTokens,
+          Mask::end(rows.position(rows.count - 1), rows.kv_length)};
+}
+
+// ---- templates/ptx/wgmma_group.cuh --------------------------------------------------------------
+
+// Groups of wgmma, which run while the warp goes on. Accumulators, and registers that are read, are
+// not to be touched before the wait for their group.
+
+// Before the first wgmma of a group: what registers hold is seen by it.
+inline __device__ void wgmma_fence() { asm volatile("wgmma.fence.sync.aligned;" ::: "memory"); }
+
+inline __device__ void wgmma_commit_group() {
+  asm volatile("wgmma.commit_group.sync.aligned;" ::: "memory");
+}
+
+// Until at most kPending of the warp's newest groups are incomplete.
+template <int kPending>
+inline __device__ void wgmma_wait_group() {
+  asm volatile("wgmma.wait_group.sync.aligned %0;" ::"n"(kPending) : "memory");
+}
+
+// Keeps the compiler from moving what is done with the values to the other side of this place.
+template <int kCount>
+inline __device__ void hold(float (&values)[kCount]) {
+#pragma unroll
+  for (int i = 0; i < kCount; ++i) asm volatile("" : "+f"(values[i]));
+}
+template <int kCount>
+inline __device__ void hold(unsigned (&words)[kCount]) {
+#pragma unroll
+  for (int i = 0; i < kCount; ++i) asm volatile("" : "+r"(words[i]));
+}
+
+// ---- templates/prefill/products.cuh -------------------------------------------------------------
+
+constexpr int kTokenTiles = kTileTokens / 8;                // columns of S by 8
+constexpr int kTileSteps = kTileTokens / Mma::kStepTokens;  // products deep is P V of a tile
+
+// A lane's part of 64 rows: of each 8 columns, 2t and 2t + 1 of row g, then of row g + 8.
+using Scores = float[kTileTokens / 2];
+using Outputs = float[kHeadDimV / 2];
+using Weights = unsigned[kTileSteps][4];
+
+// Starts S = Q K^T, one group of products.
+inline __device__ void multiply_keys(Scores& scores, unsigned query, unsigned keys) {
+  const unsigned long long a = QueryMatrix::descriptor(query);
+  const unsigned long long b = KeyMatrix::descriptor(keys);
+  wgmma_fence();
+#pragma unroll
+  for (int byte = 0; byte < QueryMatrix::kUnits * 16; byte += 32) {
+    wgmma(scores, a + QueryMatrix::along(byte), b + KeyMatrix::along(byte), byte > 0);
+  }
+  wgmma_commit_group();
+}
+
+// P V of kSteps products' tokens, from the first one's on, and of as many dims as there are sums.
+template <int kFirst, int kSteps, bool kAccumulate, int kSums>
+inline __device__ void multiply_values(float (&sums)[kSums], const Weights& weights,
+                                       unsigned values, int dim) {
+  const unsigned long long b = Values::Operand::descriptor(values);
+#pragma unroll
+  for (int step = kFirst; step < kFirst + kSteps; ++step) {
+    wgmma(sums, weights[step], b + Values::offset(step, dim), kAccumulate || step > kFirst);
+  }
+}
+
+// ---- templates/accumulate_tile/two_level.cuh ----------------------------------------------------
+
+// The tensor cores sum the products of kPromoteTokens tokens from zero, and fp32 additions sum
+// these: the tensor cores' accumulator is narrow (14 bits for fp8). One sum is kChunk dims wide, as
+// one of all dims would double O's registers.
+struct Accumulation {
+  // O becomes O * factor + P V. With kAhead, `start` starts one group of products behind it,
+  // which is left to run; else none.
+  template <bool kAhead, class Start>
+  static __device__ void add(Outputs& outputs, const Weights& weights, unsigned values,
+                             const float (&factor)[2], Start start) {
+    float sums[2][kChunk / 2];
+    multiply<0>(sums[0], weights, values);
+    add_from<0, kAhead>(outputs, sums, weights, values, factor, start);
+  }
+
+ private:
+  static constexpr int kSteps = kPromoteTokens / Mma::kStepTokens;  // of a sum
+  static constexpr int kChunkSums = kTileTokens / kPromoteTokens;
+  static constexpr int kSums = kHeadDimV / kChunk * kChunkSums;
+
+  template <int kSum>
+  static __device__ void multiply(float (&sum)[kChunk / 2], const Weights& weights,
+                                  unsigned values) {
+    wgmma_fence();
+    multiply_values<kSum % kChunkSums * kSteps, kSteps, false>(sum, weights, values,
+                                                               kSum / kChunkSums * kChunk);
+    wgmma_commit_group();
+  }
+
+  // From one sum on: it is added while the next one is made.
+  template <int kSum, bool kAhead, class Start>
+  static __device__ void add_from(Outputs& outputs, float (&sums)[2][kChunk / 2],
+                                  const Weights& weights, unsigned values, const float (&factor)[2],
+                                  Start start) {
+    constexpr bool kLast = kSum + 1 == kSums;
+    if constexpr (kLast) {
+      start();
+    } else {
+      multiply<kSum + 1>(sums[(kSum + 1) % 2], weights, values);
+    }
+    wgmma_wait_group<kLast ? kAhead : 1>();
+    float(&sum)[kChunk / 2] = sums[kSum % 2];
+    hold(sum);
+#pragma unroll
+    for (int i = 0; i < kChunk / 2; ++i) {
+      float& output = outputs[kSum / kChunkSums * kChunk / 2 + i];
+      output = kSum % kChunkSums == 0 ? fmaf(output, factor[i / 2 % 2], sum[i]) : output + sum[i];
+    }
+    if constexpr (!kLast) {
+      add_from<kSum + 1, kAhead>(outputs, sums, weights, values, factor, start);
+    }
+  }
+};
+
+// ---- templates/ptx/griddepcontrol.cuh -----------------------------------------------------------
+
+// Programmatic dependent launch: grids of a stream that begin before the one before has ended.
+
+inline __device__ void griddepcontrol_launch_dependents() {
+  asm volatile("griddepcontrol.launch_dependents;" ::: "memory");
+}
+
+// Until the grids before have ended and what they wrote can be read.
+inline __device__ void griddepcontrol_wait() { asm volatile("griddepcontrol.wait;" ::: "memory"); }
+
+// ---- templates/launch/dependent.cuh -------------------------------------------------------------
+
+// How grids of a stream follow each other: the next one's blocks may take their places as soon as
+// this one's leave them, and wait there for its end.
+struct Launch {
+  static __device__ void begin() {
+    griddepcontrol_launch_dependents();
+    griddepcontrol_wait();
+  }
+};
+
+// ---- templates/output/bf16.cuh ------------------------------------------------------------------
+
+// What the output holds.
+struct Output : Bf16 {
+  static __device__ float scaled(float value, float) { return value; }
+};
+
+// ---- templates/sinks/none.cuh -------------------------------------------------------------------
+
+// What joins the softmax's denominator besides the tokens: nothing.
+struct Sinks {
+  static __device__ float join(const PrefillArguments&, int, float&) { return 1; }
+};
+
+// ---- templates/ptx/special.cuh ------------------------------------------------------------------
+
+// The special function unit: relative error about 2^-22, subnormals flushed to zero.
+
+inline __device__ float ex2_approx_ftz(float x) {
+  float result;
+  asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(result) : "f"(x));
+  return result;
+}
+
+inline __device__ float lg2_approx_ftz(float x) {
+  float result;
+  asm("lg2.approx.ftz.f32 %0, %1;" : "=f"(result) : "f"(x));
+  return result;
+}
+
+inline __device__ float rcp_approx_ftz(float x) {
+  float result;
+  asm("rcp.approx.ftz.f32 %0, %1;" : "=f"(result) : "f"(x));
+  return result;
+}
+
+// ---- templates/prefill/softmax.cuh --------------------------------------------------------------
+
+// A lane's two columns' numbers, of as many as a tile has tokens.
+inline __device__ float2 column_pair(const float* numbers, int tile) {
+  return reinterpret_cast<const float2*>(numbers)[4 * tile + lane_id() % 4];
+}
+
+// A consumer's online softmax, in base 2. A lane keeps rows g and g + 8 of its warp's 16.
+class Softmax {
+ public:
+  // `row` is the lane's rows in the block, and `scale` that of their queries.
+  __device__ Softmax(const PrefillArguments& arguments, const Rows& rows, const int (&row)[2],
+                     const float (&scale)[2]) {
+    const float logit_scale = kLogitScale * Scale::of_head(arguments.cache.k_scale, rows.kv_head);
+    for (int half = 0; half < 2; ++half) {
+      logit_scale_[half] = logit_scale * scale[half];
+      position_[half] = rows.position(min(row[half], rows.count - 1));
+      maximum[half] = minus_infinity();
+      sum[half] = 0;
+    }
+    all_see_from_ = Mask::first(rows.position(rows.count - 1));
+    all_see_to_ = Mask::end(rows.position(0), rows.kv_length);
+    kv_length_ = rows.kv_length;
+  }
+
+  // Scores become logits; those of tokens that a row does not see become minus infinity.
+  __device__ void scale(Scores& scores, const float* key_scales, int first_token) const {
+    if constexpr (Scale::kPerToken) {
+#pragma unroll
+      for (int tile = 0; tile < kTokenTiles; ++tile) {
+        const float2 scale = column_pair(key_scales, tile);
+        for (int j = 0; j < 4; ++j) scores[4 * tile + j] *= j % 2 == 0 ? scale.x : scale.y;
+      }
+    }
+    if constexpr (Softcap::kOn) {
+#pragma unroll
+      for (int i = 0; i < kTileTokens / 2; ++i) {
+        scores[i] = Softcap::apply(scores[i] * logit_scale_[i / 2 % 2]);
+      }
+    }
+    if (first_token < all_see_from_ || first_token + kTileTokens > all_see_to_) {
+      hide(scores, first_token);
+    }
+  }
+
+  // Logits become weights. O is to be multiplied by `factor` before they join it.
+  __device__ void weigh(Weights& weights, float (&factor)[2], Scores& scores,
+                        const float* factors) {
+    for (int half = 0; half < 2; ++half) factor[half] = exponentiate(scores, half);
+#pragma unroll
+    for (int step = 0; step < kTileSteps; ++step) pack(weights[step], scores, factors, step);
+    if constexpr (Scale::kPerToken) {
+      for (float& value : factor) value *= factors[kTileTokens];
+    }
+  }
+
+  float maximum[2];  // of the logits, in base 2, rounded up
+  float sum[2];      // over the tokens of this lane's columns
+
+ private:
+  __device__ void hide(Scores& scores, int first_token) const {
+    const int column = first_token + lane_id() % 4 * 2;
+#pragma unroll
+    for (int half = 0; half < 2; ++half) {
+      const int first = Mask::first(position_[half]) - column;
+      const int end = Mask::end(position_[half], kv_length_) - column;
+#pragma unroll
+      for (int i = 0; i < kTileTokens / 4; ++i) {
+        const int token = 8 * (i / 2) + i % 2;
+        if (token < first || token >= end) scores[i / 2 * 4 + 2 * half + i % 2] = minus_infinity();
+      }
+    }
+  }
+
+  // Returns what the row's weights so far are to be multiplied by. They are relative to the power
+  // of two next above the maximum, so that how a weight is rounded does not depend on what came
+  // before it.
+  __device__ float exponentiate(Scores& scores, int half) {
+    float largest = minus_infinity();
+#pragma unroll
+    for (int tile = 0; tile < kTokenTiles; ++tile) {
+      const int i = 4 * tile + 2 * half;
+      largest = fmaxf(largest, fmaxf(scores[i], scores[i + 1]));
+    }
+    const float scale = Softcap::kOn ? 1 : logit_scale_[half];
+    largest = fmaxf(maximum[half], ceilf(quad_max(largest) * scale));
+    const float correction = ex2_approx_ftz(maximum[half] - finite(largest));
+    const float anchor = finite(largest) - Mma::kWeightExponent;
+    maximum[half] = largest;
+    sum[half] *= correction;
+#pragma unroll
+    for (int tile = 0; tile < kTokenTiles; ++tile) {
+      for (int j = 0; j < 2; ++j) {
+        float& score = scores[4 * tile + 2 * half + j];
+        score = ex2_approx_ftz(fmaf(score, scale, -anchor));
+      }
+    }
+    return correction;
+  }
+
+  // The weights of one product as its first operand: registers are upper and lower rows of the
+  // first half of the tokens, then of the second.
+  __device__ void pack(unsigned (&a)[4], const Scores& weights, const float* factors, int step) {
+    constexpr int kTiles = Mma::kPack / 2;  // of 8 tokens, in a register
+#pragma unroll
+    for (int i = 0; i < 4; ++i) {
+      const int half = i % 2;
+      const int first = step * Mma::kStepTokens / 8 + i / 2 * kTiles;
+      float values[Mma::kPack];
+      float ratio[Mma::kPack];
+#pragma unroll
+      for (int tile = 0; tile < kTiles; ++tile) {
+        float2 pair = {1, 1};
+        if constexpr (Scale::kPerToken) pair = column_pair(factors, first + tile);
+        ratio[2 * tile] = pair.x, ratio[2 * tile + 1] = pair.y;
+        for (int j = 0; j < 2; ++j) {
+          values[2 * tile + j] = weights[4 * (first + tile) + 2 * half + j];
+        }
+      }
+      a[i] = Mma::weights(values, ratio, sum[half]);
+    }
+  }
+
+  float logit_scale_[2];
+  int position_[2];  // of the lane's rows
+  int kv_length_;
+  int all_see_from_;  // tokens from here..
+  int all_see_to_;    // ..to before here are seen by all the block's rows
+};
+
+// ---- templates/ptx/fence.cuh --------------------------------------------------------------------
+
+// Order between the ways to memory.
+
+// What the thread wrote to shared memory comes before what wgmma reads there, once others know.
+inline __device__ void fence_proxy_async() {
+  asm volatile("fence.proxy.async.shared::cta;" ::: "memory");
+}
+
+// ---- templates/ptx/memory.cuh -------------------------------------------------------------------
+
+// Loads and stores of global memory, 4 to 32 bytes a lane, at most 16 at once.
+
+inline __device__ void ld_global(unsigned (&words)[1], unsigned long long address) {
+  asm volatile("ld.global.u32 %0, [%1];" : "=r"(words[0]) : "l"(address) : "memory");
+}
+
+inline __device__ void ld_global(unsigned (&words)[2], unsigned long long address) {
+  asm volatile("ld.global.v2.u32 {%0, %1}, [%2];"
+               : "=r"(words[0]), "=r"(words[1])
+               : "l"(address)
+               : "memory");
+}
+
+inline __device__ void ld_global(unsigned (&words)[4], unsigned long long address) {
+  asm volatile("ld.global.v4.u32 {%0, %1, %2, %3}, [%4];"
+               : "=r"(words[0]), "=r"(words[1]), "=r"(words[2]), "=r"(words[3])
+               : "l"(address)
+               : "memory");
+}
+
+inline __device__ void ld_global(float (&values)[4], unsigned long long address) {
+  asm volatile("ld.global.v4.f32 {%0, %1, %2, %3}, [%4];"
+               : "=f"(values[0]), "=f"(values[1]), "=f"(values[2]), "=f"(values[3])
+               : "l"(address)
+               : "memory");
+}
+
+inline __device__ void ld_global(unsigned (&words)[8], unsigned long long address) {
+  asm volatile(
+      "ld.global.v4.u32 {%0, %1, %2, %3}, [%8];\n\t"
+      "ld.global.v4.u32 {%4, %5, %6, %7}, [%8 + 16];"
+      : "=r"(words[0]), "=r"(words[1]), "=r"(words[2]), "=r"(words[3]), "=r"(words[4]),
+        "=r"(words[5]), "=r"(words[6]), "=r"(words[7])
+      : "l"(address)
+      : "memory");
+}
+
+inline __device__ void st_global(unsigned long long address, const unsigned (&words)[1]) {
+  asm volatile("st.global.u32 [%0], %1;" ::"l"(address), "r"(words[0]) : "memory");
+}
+
+inline __device__ void st_global(unsigned long long address, const unsigned (&words)[2]) {
+  asm volatile("st.global.v2.u32 [%0], {%1, %2};" ::"l"(address), "r"(words[0]), "r"(words[1])
+               : "memory");
+}
+
+inline __device__ void st_global(unsigned long long address, const unsigned (&words)[4]) {
+  asm volatile("st.global.v4.u32 [%0], {%1, %2, %3, %4};" ::"l"(address), "r"(words[0]),
+               "r"(words[1]), "r"(words[2]), "r"(words[3])
+               : "memory");
+}
+
+inline __device__ void st_global(unsigned long long address, const unsigned (&words)[8]) {
+  asm volatile(
+      "st.global.v4.u32 [%0], {%1, %2, %3, %4};\n\t"
+      "st.global.v4.u32 [%0 + 16], {%5, %6, %7, %8};" ::"l"(address),
+      "r"(words[0]), "r"(words[1]), "r"(words[2]), "r"(words[3]), "r"(words[4]), "r"(words[5]),
+      "r"(words[6]), "r"(words[7])
+      : "memory");
+}
+
+// ---- templates/ptx/warpgroup.cuh ----------------------------------------------------------------
+
+// What the four warps of a warpgroup do together.
+
+// The registers of each thread from here on, a multiple of 8: fewer, or more once others have left
+// them.
+template <int kRegisters>
+inline __device__ void setmaxnreg_dec() {
+  asm volatile("setmaxnreg.dec.sync.aligned.u32 %0;" ::"n"(kRegisters));
+}
+template <int kRegisters>
+inline __device__ void setmaxnreg_inc() {
+  asm volatile("setmaxnreg.inc.sync.aligned.u32 %0;" ::"n"(kRegisters));
+}
+
+// A barrier of kCount of the block's threads; 0 is that of __syncthreads.
+template <int kBarrier, int kCount>
+inline __device__ void bar_sync() {
+  asm volatile("bar.sync %0, %1;" ::"n"(kBarrier), "n"(kCount) : "memory");
+}
+
+// ---- templates/prefill/consumer.cuh -------------------------------------------------------------
+
+// A lane's two rows: of its warp's 16, g and g + 8.
+struct LaneRows {
+  int row[2];  // in the block
+
+  explicit __device__ LaneRows(int consumer) {
+    for (int half = 0; half < 2; ++half) {
+      row[half] = consumer * kConsumerRows + warp_id() % 4 * 16 + lane_id() / 4 + 8 * half;
+    }
+  }
+};
+
+// Queries of the lane's rows, a quarter of each row's values, eight at a time, go to shared memory
+// as an operand. Rows beyond the block's repeat its last one; no one looks at what becomes of them.
+inline __device__ void store_queries(float (&scale)[2], const PrefillArguments& arguments,
+                                     const Rows& rows, const LaneRows& lane, char* queries) {
+  constexpr int kEights = kHeadDimQk / 32;
+  const int t = lane_id() % 4;
+#pragma unroll
+  for (int half = 0; half < 2; ++half) {
+    const int row = min(lane.row[half], rows.count - 1);
+    const long long element =
+        rows.token(row) * arguments.q_stride + rows.head(row) * static_cast<long long>(kHeadDimQk);
+    float values[kEights][8];
+    float largest = 0;
+#pragma unroll
+    for (int i = 0; i < kEights; ++i) {
+      unsigned words[2 * Input::kBytes];
+      ld_global(words, arguments.q + (element + (t + 4 * i) * 8) * Input::kBytes);
+      Input::unpack(values[i], words);
+      for (float value : values[i]) largest = fmaxf(largest, fabsf(value));
+    }
+    scale[half] = 1;
+    if constexpr (Mma::kQueryLimit > 0) {
+      largest = quad_max(largest);
+      if (largest > 0) scale[half] = fmaxf(largest * (1 / Mma::kQueryLimit), 0x1p-126f);
+      const float reciprocal = 1 / scale[half];
+#pragma unroll
+      for (int i = 0; i < kEights; ++i) {
+        for (float& value : values[i]) value *= reciprocal;
+      }
+    }
+#pragma unroll
+    for (int i = 0; i < kEights; ++i) {
+      constexpr int kBytes = 32 / Mma::kPack;  // of eight values
+      const int byte = (t + 4 * i) * kBytes;
+      unsigned words[kBytes / 4];
+      for (int j = 0; j < kBytes / 4; ++j) {
+        float part[Mma::kPack];
+        for (int k = 0; k < Mma::kPack; ++k) part[k] = values[i][j * Mma::kPack + k];
+        words[j] = Mma::pack(part);
+      }
+      char* place = queries + QueryMatrix::unit(lane.row[half] % kConsumerRows, byte / 16);
+      if constexpr (kBytes == 8) {
+        *reinterpret_cast<uint2*>(place + byte % 16) = {words[0], words[1]};
+      } else {
+        *reinterpret_cast<uint4*>(place) = {words[0], words[1], words[2], words[3]};
+      }
+    }
+  }
+}
+
+// The end of a consumer's rows, whose outputs are in units of `unit`: the sink joins, and output
+// and log-sum-exp (natural, the sink included: the logarithm of what the output was divided by) are
+// written, a row's dims four at a time.
+inline __device__ void finish_rows(const PrefillArguments& arguments, const Rows& rows,
+                                   const LaneRows& lane, const Softmax& softmax,
+                                   const Outputs& outputs, float unit) {
+#pragma unroll
+  for (int half = 0; half < 2; ++half) {
+    const int row = min(lane.row[half], rows.count - 1);
+    const long long index = index_of(rows, row);
+    const float sum = quad_sum(softmax.sum[half]);
+    float lse = softmax.maximum[half] + lg2_approx_ftz(sum) - Mma::kWeightExponent;
+    const float share = Sinks::join(arguments, rows.head(row), lse);
+    const float factor = sum > 0 ? share * unit * rcp_approx_ftz(sum) : 0;
+#pragma unroll
+    for (int pair = 0; pair < kHeadDimV / 16; ++pair) {
+      float values[8] = {};  // formats pack eight
+      const int quad = Values::quad(values, outputs, pair, half);
+      for (int i = 0; i < 4; ++i) {
+        values[i] = Output::scaled(values[i] * factor, arguments.output_scale);
+      }
+      unsigned words[2 * Output::kBytes];
+      Output::pack(words, values);
+      const DeviceAddress output =
+          arguments.output + (index * kHeadDimV + quad * 4) * Output::kBytes;
+      if (lane.row[half] >= rows.count) continue;
+      if constexpr (Output::kBytes == 2) {
+        *reinterpret_cast<uint2*>(output) = {words[0], words[1]};
+      } else {
+        *reinterpret_cast<unsigned*>(output) = words[0];
+      }
+    }
+    if (arguments.lse != 0 && lane_id() % 4 == 0 && lane.row[half] < rows.count) {
+      constexpr float kLn2 = 0.693147181f;
+      reinterpret_cast<float*>(arguments.lse)[index] = lse * kLn2;
+    }
+  }
+}
+
+// A warpgroup with 64 of the block's rows.
+class Consumer {
+ public:
+  __device__ Consumer(const PrefillArguments& arguments, const Memory& memory)
+      : arguments_(arguments), memory_(memory) {}
+
+  __device__ void run() {
+    const Rows rows = rows_of_prefill(arguments_);
+    const Tokens tokens = tokens_of(rows);
+    token_ = tokens.first, end_ = tokens.end;
+    const LaneRows lane(consumer());
+    float scale[2];
+    store_queries(scale, arguments_, rows, lane, memory_.base + consumer() * QueryMatrix::kBytes);
+    fence_proxy_async();
+    if (consumer() == 0) {
+      bar_sync<1, kWarpgroupThreads>();
+    } else {
+      bar_sync<2, kWarpgroupThreads>();
+    }
+    Softmax softmax(arguments_, rows, lane.row, scale);
+    Outputs outputs = {};
+    Scores scores;
+    if constexpr (kScoresAhead) {
+      start(scores, stage_);
+#pragma unroll 1
+      while (token_ + kTileTokens < end_) add_tile<true>(outputs, scores, softmax);
+      add_tile<false>(outputs, scores, softmax);
+    } else {
+#pragma unroll 1
+      while (token_ < end_) {
+        start(scores, stage_);
+        add_tile<false>(outputs, scores, softmax);
+      }
+    }
+    // The rows once more, which would have taken registers all the while.
+    finish_rows(arguments_, rows_of_prefill(arguments_), lane, softmax, outputs, unit());
+  }
+
+ private:
+  static __device__ int consumer() { return warp_id() / 4 - 1; }
+
+  // What O is in units of: V's scale, or the largest of those of all tokens.
+  __device__ float unit() const {
+    if constexpr (!Scale::kPerToken) {
+      return Scale::of_head(arguments_.cache.v_scale, kv_head_of_block());
+    }
+    return memory_.factors(last_)[kTileTokens + 1];
+  }
+
+  // Starts a tile's scores, once its keys are there.
+  __device__ void start(Scores& scores, const Stage& stage) const {
+    memory_.wait_full(Barrier::keys_full, stage);
+    multiply_keys(scores, memory_.queries(consumer()), memory_.keys(stage.index));
+  }
+
+  // A tile joins O; with kAhead the next one's scores are started, and left to run. All waits for
+  // memory come before any product is started: the compiler waits for products that are in flight
+  // across one.
+  template <bool kAhead>
+  __device__ void add_tile(Outputs& outputs, Scores& scores, Softmax& softmax) {
+    const Stage stage = stage_;
+    last_ = stage;
+    wgmma_wait_group<0>();
+    hold(scores);
+    if constexpr (!Scale::kPerToken) memory_.arrive(Barrier::keys_empty, stage);
+    softmax.scale(scores, memory_.key_scales(stage), token_);
+    if constexpr (Scale::kPerToken) memory_.arrive(Barrier::keys_empty, stage);
+    Weights weights;
+    float factor[2];
+    softmax.weigh(weights, factor, scores, memory_.factors(stage));
+    stage_.advance();
+    memory_.wait_full(Barrier::values_full, stage);
+    if constexpr (kAhead) memory_.wait_full(Barrier::keys_full, stage_);
+    for (unsigned(&step)[4] : weights) hold(step);
+    Accumulation::add<kAhead>(outputs, weights, memory_.values(stage.index), factor, [&] {
+      if constexpr (kAhead) {
+        multiply_keys(scores, memory_.queries(consumer()), memory_.keys(stage_.index));
+      }
+    });
+    memory_.arrive(Barrier::values_empty, stage);
+    token_ += kTileTokens;
+  }
+
+  const PrefillArguments& arguments_;
+  const Memory& memory_;
+  int token_;  // first one of the tile that joins O next
+  int end_;
+  Stage stage_;  // of that tile
+  Stage last_;   // of the tile before it
+};
+
+// ---- templates/ptx/cp_async.cuh -----------------------------------------------------------------
+
+// Copies from global to shared memory that pass no register and complete in groups. `shared` is an
+// address in shared memory; of the copied bytes, those beyond `bytes` are zero and are not read.
+
+inline __device__ void cp_async_16(unsigned shared, unsigned long long global, int bytes) {
+  asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(shared), "l"(global),
+               "r"(bytes)
+               : "memory");
+}
+
+inline __device__ void cp_async_4(unsigned shared, unsigned long long global, int bytes) {
+  asm volatile("cp.async.ca.shared.global [%0], [%1], 4, %2;" ::"r"(shared), "l"(global), "r"(bytes)
+               : "memory");
+}
+
+inline __device__ void cp_async_commit_group() {
+  asm volatile("cp.async.commit_group;" ::: "memory");
+}
+
+// Until at most kPending of the thread's newest groups are incomplete.
+template <int kPending>
+inline __device__ void cp_async_wait_group() {
+  asm volatile("cp.async.wait_group %0;" ::"n"(kPending) : "memory");
+}
+
+// ---- templates/prefill/producer.cuh -------------------------------------------------------------
+
+// V's scales of a tile become factors of P, relative to the largest scale so far, so that P stays
+// within its format; O is in units of that largest scale. A warp does it.
+inline __device__ void relate_scales(float* factors, float largest_before) {
+  float largest = largest_before;
+#pragma unroll
+  for (int i = lane_id(); i < kTileTokens; i += 32) largest = fmaxf(largest, factors[i]);
+  // Numbers that are not negative compare as their bits do.
+  largest = __uint_as_float(__reduce_max_sync(0xffffffff, __float_as_uint(largest)));
+  const float inverse = rcp_approx_ftz(fmaxf(largest, 0x1p-126f));
+#pragma unroll
+  for (int i = lane_id(); i < kTileTokens; i += 32) factors[i] *= inverse;
+  if (lane_id() == 0) {
+    factors[kTileTokens] = largest_before * inverse;
+    factors[kTileTokens + 1] = largest;
+  }
+}
+
+// The lane's unit of 32 that follow each other in rows of kUnits, from unit `first` on, in two
+// parts of which the lane does not decide the second.
+template <int kUnits>
+struct UnitOfLane {
+  static constexpr bool kWholeRows = 32 % kUnits == 0;
+  static constexpr int kAtOnce = kWholeRows ? 4 : 1;  // as registers allow
+  int row, unit, more_rows;
+
+  explicit __device__ UnitOfLane(int first) {
+    const int index = lane_id() + (kWholeRows ? 0 : first);
+    row = index / kUnits, unit = index % kUnits;
+    more_rows = kWholeRows ? first / kUnits : 0;
+  }
+};
+
+// The warpgroup that brings tiles to shared memory. A warp takes strips of 16 tokens in turn, and
+// what it copies it also transposes, so that the warps need not wait for each other for it.
+class Producer {
+ public:
+  __device__ Producer(const KvCache& cache, const Tokens& tokens, const Memory& memory)
+      : cache_(cache), tokens_(tokens), memory_(memory) {}
+
+  __device__ void run() {
+    look_up(tokens_.first);
+#pragma unroll 1
+    for (int token = tokens_.first - kAhead * kTileTokens; token < tokens_.end;
+         token += kTileTokens) {
+      const Stage copied = stage_;
+      stage_.advance();  // to that of the tile at `token`, which it shares with the one copied next
+      if (token >= tokens_.first) publish_keys(token == tokens_.first);
+      copy(token + kAhead * kTileTokens, copied);
+      if (token >= tokens_.first) publish_values();
+    }
+  }
+
+ private:
+  static constexpr int kAhead = kStages - 1;  // tiles that are copied at a time
+  static constexpr int kStrips = kTileTokens / 16;
+  static constexpr int kWarpStrips = (kStrips + 3) / 4;
+  static constexpr int kLookUps = (kWarpStrips + 1) / 2;
+
+  static __device__ int strip(int i) { return warp_id() % 4 + 4 * i; }
+
+  // Starts a tile's copies, one commit group; beyond the last tile the group is empty.
+  __device__ void copy(int first_token, const Stage& to) {
+    if (first_token < tokens_.end) {
+      memory_.wait_empty(Barrier::keys_empty, to);
+      const int stage = to.index;
+      copy_rows<KeyMatrix>(memory_.keys(stage), cache_.k);
+      if constexpr (Values::kTransposed) {
+        copy_rows<Values::Copied>(memory_.copied_values(stage), cache_.v);
+      } else {
+        memory_.wait_empty(Barrier::values_empty, to);
+        copy_rows<Values::Copied>(memory_.values(stage), cache_.v);
+      }
+      if constexpr (Scale::kPerToken) {
+        copy_scales(memory_.key_scales(to), cache_.k_scale);
+        copy_scales(memory_.factors(to), cache_.v_scale);
+      }
+      look_up(first_token + kTileTokens);
+    }
+    cp_async_commit_group();
+  }
+
+  // Finds the rows of a tile before it is copied: half a warp has 16 tokens' each.
+  __device__ void look_up(int first_token) {
+#pragma unroll
+    for (int i = 0; i < kLookUps; ++i) {
+      const int of = strip(2 * i + lane_id() / 16);
+      const int token = first_token + 16 * of + lane_id() % 16;
+      row_[i] = -1;  // not there
+      if (of < kStrips && token < tokens_.end) {
+        row_[i] =
+            static_cast<int>(KvLayout::row(cache_, sequence_of_block(), kv_head_of_block(), token));
+      }
+    }
+  }
+
+  // Tokens that are not there become zeros, so that nothing read from the tile is a NaN that no one
+  // wrote.
+  template <class To>
+  __device__ void copy_rows(unsigned to, DeviceAddress from) {
+#pragma unroll
+    for (int i = 0; i < kWarpStrips; ++i) {
+      if (kStrips % 4 != 0 && strip(i) >= kStrips) break;
+      const unsigned strip_to = to + strip(i) * To::kStripBytes;
+#pragma unroll UnitOfLane < To::kUnits> ::kAtOnce
+      for (int first = 0; first < 16 * To::kUnits; first += 32) {
+        const UnitOfLane<To::kUnits> of(first);
+        const int row = __shfl_sync(0xffffffff, row_[i / 2], of.row + of.more_rows + i % 2 * 16);
+        const DeviceAddress address =
+            from + of.unit * 16 + max(row, 0) * static_cast<long long>(To::kUnits * 16);
+        cp_async_16(strip_to + To::unit(of.row, of.unit, of.more_rows), address, row < 0 ? 0 : 16);
+      }
+    }
+  }
+
+  __device__ void copy_scales(const float* to, DeviceAddress from) {
+    const unsigned scales = static_cast<unsigned>(__cvta_generic_to_shared(to));
+#pragma unroll
+    for (int i = 0; i < kLookUps; ++i) {
+      const int of = strip(2 * i + lane_id() / 16);
+      const DeviceAddress address = from + max(row_[i], 0) * 4ll;
+      if (of < kStrips) {
+        cp_async_4(scales + (16 * of + lane_id() % 16) * 4, address, row_[i] < 0 ? 0 : 4);
+      }
+    }
+  }
+
+  __device__ void publish_keys(bool first) {
+    cp_async_wait_group<kAhead - 1>();
+    fence_proxy_async();
+    if constexpr (Scale::kPerToken) {
+      bar_sync<kConsumers + 1, kWarpgroupThreads>();  // all warps' scales are there
+      Stage published = stage_;
+      published.factors.advance();  // has a stage more
+      const float before = first ? 0 : memory_.factors(stage_)[kTileTokens + 1];
+      if (warp_id() % 4 == 0) relate_scales(memory_.factors(published), before);
+    }
+    memory_.arrive(Barrier::keys_full, stage_);
+  }
+
+  __device__ void publish_values() {
+    const int stage = stage_.index;
+    memory_.wait_full(Barrier::values_empty, stage_);  // whose parity is the one of the last round
+    if constexpr (Values::kTransposed) {
+#pragma unroll 1
+      for (int i = 0; i < kWarpStrips; ++i) {
+        if (kStrips % 4 != 0 && strip(i) >= kStrips) break;
+        Values::place(memory_.values(stage), memory_.copied_values(stage), strip(i));
+      }
+      fence_proxy_async();
+    }
+    memory_.arrive(Barrier::values_full, stage_);
+  }
+
+  const KvCache& cache_;
+  const Tokens& tokens_;
+  const Memory& memory_;
+  int row_[kLookUps];  // in the cache, of the lane's tokens of the tile that is copied next
+  Stage stage_;
+};
+
+// ---- templates/kernels/prefill.cuh --------------------------------------------------------------
+
+extern __shared__ __align__(1024) uint4 shared_memory[];
+
+// Attention of many query tokens a sequence over its KV cache. A block takes kRows query rows of
+// one KV head over all the tokens that these see. One warpgroup brings tiles of tokens to shared
+// memory, as wgmma takes them, and leaves most of its registers to the others, which have 64 rows
+// each.
+extern "C" __global__ void __launch_bounds__(kThreads, 1)
+    octavo_prefill(const __grid_constant__ PrefillArguments arguments) {
+  Launch::begin();
+  if (rows_of_prefill(arguments).count <= 0) return;
+  const Memory memory(shared_memory);
+  if (threadIdx.x == 0) memory.start_barriers();
+  __syncthreads();
+
+  // Each finds out about the rows by itself: neither has a register for what the other needs.
+  if (warp_id() < 4) {
+    setmaxnreg_dec<kProducerRegisters>();
+    const Tokens tokens = tokens_of(rows_of_prefill(arguments));
+    Producer(arguments.cache, tokens, memory).run();
+  } else {
+    setmaxnreg_inc<kConsumerRegisters>();
+    Consumer(arguments, memory).run();
+  }
+}
+
+}  // namespace octavo
