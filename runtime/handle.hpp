@@ -22,7 +22,7 @@ class Handle {
   ~Handle() {
     try {
       static_cast<void>((current().*Destroy)(value_));
-    } catch (const EnvironmentError&) {
+    } catch (const EnvironmentError&) {  // NOLINT(bugprone-empty-catch)
     }
   }
 

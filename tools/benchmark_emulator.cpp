@@ -24,7 +24,7 @@ namespace octavo {
 namespace {
 
 constexpr unsigned kBlocks = 64, kThreads = 128;
-constexpr double kWarps = kBlocks * kThreads / 32;
+constexpr double kWarps = kBlocks * kThreads / 32.0;
 
 constexpr int kFmasInLoop = 64, kLoopInstructions = kFmasInLoop + 3;
 constexpr int kMmasInLoop = 8;

@@ -22,7 +22,7 @@ double milliseconds_since(std::chrono::steady_clock::time_point start) {
 }
 
 std::string ptx_of(const std::string& file, const Device& device) {
-  const std::string text = read_file(file);
+  std::string text = read_file(file);
   if (file.ends_with(".ptx")) return text;
   if (file.ends_with(".cu")) return compile_to_ptx(text, file, device.architecture().name);
   throw UsageError(file + ": expected a .ptx or a .cu file");

@@ -85,10 +85,9 @@ void check_block(const Function& function, const LaunchShape& shape) {
 }
 
 void check_residency(const Context& context, const Function& function, const LaunchShape& shape) {
-  const auto resident = static_cast<std::uint64_t>(
-      blocks_per_multiprocessor(context, function, static_cast<int>(count(shape.block)),
-                                shape.dynamic_shared_bytes) *
-      context.model.multiprocessors);
+  const int blocks = blocks_per_multiprocessor(
+      context, function, static_cast<int>(count(shape.block)), shape.dynamic_shared_bytes);
+  const std::uint64_t resident = static_cast<std::uint64_t>(blocks) * context.model.multiprocessors;
   if (count(shape.grid) <= resident) return;
   throw Fault(CUDA_ERROR_COOPERATIVE_LAUNCH_TOO_LARGE,
               fmt::format("{} blocks of {}: the device holds {} at once", count(shape.grid),

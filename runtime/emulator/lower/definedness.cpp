@@ -9,8 +9,6 @@
 namespace octavo::emulator::lower {
 namespace {
 
-using Set = std::vector<bool>;
-
 // Whether the instruction reads memory that may hold nothing: shared and local memory, and what
 // lies there for the parameters and results of calls.
 bool loads_undefined(const Graph& graph, const Step& step) {
@@ -27,7 +25,7 @@ bool loads_undefined(const Graph& graph, const Step& step) {
 }
 
 // What the step makes a fault where it is undefined is defined from there on.
-void settle(const Step& step, Set& undefined) {
+void settle(const Step& step, RegisterSet& undefined) {
   const auto& instruction = step.instruction;
   const std::string& opcode = instruction.opcode;
   if (opcode == "bra" && instruction.guarded) undefined[instruction.guard] = false;
@@ -40,7 +38,7 @@ void settle(const Step& step, Set& undefined) {
 
 // A step's effect on the registers that may be undefined; `derived` also counts what is computed
 // from them or loaded, not only what was never written.
-void apply(const Graph& graph, const Step& step, bool derived, Set& undefined) {
+void apply(const Graph& graph, const Step& step, bool derived, RegisterSet& undefined) {
   bool any = derived && loads_undefined(graph, step);
   if (derived) {
     settle(step, undefined);
@@ -57,27 +55,26 @@ void apply(const Graph& graph, const Step& step, bool derived, Set& undefined) {
 }
 
 // By block: the registers that may be undefined where it begins.
-std::vector<Set> undefined_at_entry(const Graph& graph, bool derived) {
-  std::vector<Set> in(graph.blocks.size(), Set(graph.registers.size()));
-  in[0].assign(graph.registers.size(), true);
+std::vector<RegisterSet> undefined_at_entry(const Graph& graph, bool derived) {
+  std::vector<RegisterSet> in(graph.blocks.size(),
+                              RegisterSet(static_cast<unsigned>(graph.registers.size())));
+  in[0].set();
   std::vector<std::uint32_t> pending{0};
-  Set is_pending(graph.blocks.size()), reached(graph.blocks.size());
+  std::vector<bool> is_pending(graph.blocks.size()), reached(graph.blocks.size());
   while (!pending.empty()) {
     const std::uint32_t b = pending.back();
     pending.pop_back();
     is_pending[b] = false;
     reached[b] = true;
     const BasicBlock& block = graph.blocks[b];
-    Set state = in[b];
+    RegisterSet state = in[b];
     for (std::uint32_t s = block.first; s < block.last; ++s)
       apply(graph, graph.steps[s], derived, state);
     for (const std::uint32_t next : block.successors) {
-      bool changed = !reached[next];
-      for (std::size_t r = 0; r < state.size(); ++r) {
-        if (!state[r] || in[next][r] || !graph.blocks[next].live_in[r]) continue;
-        in[next][r] = true;
-        changed = true;
-      }
+      RegisterSet arrives = state;
+      arrives &= graph.blocks[next].live_in;
+      const bool changed = !reached[next] || arrives.test(in[next]);
+      in[next] |= arrives;
       if (!changed || is_pending[next]) continue;
       is_pending[next] = true;
       pending.push_back(next);
@@ -89,15 +86,15 @@ std::vector<Set> undefined_at_entry(const Graph& graph, bool derived) {
 }  // namespace
 
 void find_undefined(Graph& graph) {
-  const std::vector<Set> in = undefined_at_entry(graph, true);
+  const std::vector<RegisterSet> in = undefined_at_entry(graph, true);
   graph.mask_slots.assign(graph.registers.size(), kNoSlot);
   // Registers that share a slot share its mask's slot.
   std::unordered_map<std::uint32_t, std::uint32_t> mask_of_slot;
   for (std::size_t b = 0; b < graph.blocks.size(); ++b) {
     BasicBlock& block = graph.blocks[b];
     block.undefined_in = in[b];
-    for (std::size_t r = 0; r < in[b].size(); ++r) {
-      if (!in[b][r] || !block.live_in[r] || graph.mask_slots[r] != kNoSlot) continue;
+    for (const unsigned r : in[b].set_bits()) {
+      if (!block.live_in[r] || graph.mask_slots[r] != kNoSlot) continue;
       const auto offset = graph.slot_bytes + 4 * static_cast<std::uint32_t>(mask_of_slot.size());
       graph.mask_slots[r] = mask_of_slot.try_emplace(graph.slots[r], offset).first->second;
     }
@@ -109,16 +106,15 @@ std::string undefined_origin(const ptx::Module& module, const ptx::Function& ker
                              const std::vector<int>& loads) {
   Graph graph = build_graph(module, kernel);
   assign_slots(graph);
-  const std::vector<Set> unwritten = undefined_at_entry(graph, false);
+  const std::vector<RegisterSet> unwritten = undefined_at_entry(graph, false);
   // The registers that the line's operands were computed from, and the lines that loaded them.
-  Set contributes(graph.registers.size());
-  Set loaded_at(graph.steps.size());
+  std::vector<bool> contributes(graph.registers.size()), loaded_at(graph.steps.size());
   std::string never_written;
   bool changed = true;
   while (changed) {
     changed = false;
     for (std::size_t b = 0; b < graph.blocks.size(); ++b) {
-      Set state = unwritten[b];
+      RegisterSet state = unwritten[b];
       for (std::uint32_t s = graph.blocks[b].first; s < graph.blocks[b].last; ++s) {
         const Step& step = graph.steps[s];
         bool counts = step.instruction.line == line;

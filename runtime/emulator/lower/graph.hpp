@@ -2,6 +2,8 @@
 // of it: where variables lie, which registers outlive a block, and in which slot of the frame.
 #pragma once
 
+#include <llvm/ADT/BitVector.h>
+
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -46,6 +48,8 @@ struct Step {
 bool is_runtime_call(const ptx::Instruction& instruction);
 bool is_call(const Step& step);
 
+using RegisterSet = llvm::BitVector;
+
 struct BasicBlock {
   std::uint32_t first = 0, last = 0;  // steps
   // If the block begins with a warp-synchronous instruction: the operand with the member mask, or
@@ -54,8 +58,8 @@ struct BasicBlock {
   bool all_lanes = false;
   bool converged = false;  // whenever it is entered, every live lane enters it
   std::vector<std::uint32_t> successors;
-  std::vector<bool> live_in, live_out;  // by register
-  std::vector<bool> undefined_in;  // registers that may be undefined in some lane, as it begins
+  RegisterSet live_in, live_out;
+  RegisterSet undefined_in;  // that may be undefined in some lane, as it begins
 };
 
 // Where a variable is: what its name stands for as an address.

@@ -6,15 +6,14 @@
 namespace octavo::emulator::lower {
 namespace {
 
-using Set = std::vector<bool>;
-
 struct Effects {
-  Set reads_first;  // read before the block writes them
-  Set writes;       // written whatever the guards say
+  RegisterSet reads_first;  // read before the block writes them
+  RegisterSet writes;       // written whatever the guards say
 };
 
 Effects effects_of(const Graph& graph, const BasicBlock& block) {
-  Effects effects{Set(graph.registers.size()), Set(graph.registers.size())};
+  const auto registers = static_cast<unsigned>(graph.registers.size());
+  Effects effects{RegisterSet(registers), RegisterSet(registers)};
   if (block.members != nullptr && block.members->kind == ptx::Operand::Kind::reg) {
     effects.reads_first[block.members->reg] = true;
   }
@@ -49,29 +48,22 @@ void find_live(Graph& graph) {
     BasicBlock& block = graph.blocks[b];
     effects.push_back(effects_of(graph, block));
     block.live_in = effects.back().reads_first;
-    block.live_out = Set(graph.registers.size());
+    block.live_out.resize(block.live_in.size());
     for (const std::uint32_t next : block.successors) predecessors[next].push_back(b);
   }
   std::vector<std::uint32_t> pending(graph.blocks.size());
-  Set is_pending(graph.blocks.size(), true);
+  std::vector<bool> is_pending(graph.blocks.size(), true);
   for (std::uint32_t b = 0; b < pending.size(); ++b) pending[b] = b;
   while (!pending.empty()) {
     const std::uint32_t b = pending.back();
     pending.pop_back();
     is_pending[b] = false;
     BasicBlock& block = graph.blocks[b];
-    bool changed = false;
-    for (const std::uint32_t next : block.successors) {
-      const Set& live = graph.blocks[next].live_in;
-      for (std::size_t r = 0; r < live.size(); ++r) {
-        if (!live[r] || block.live_out[r]) continue;
-        block.live_out[r] = true;
-        if (effects[b].writes[r] || block.live_in[r]) continue;
-        block.live_in[r] = true;
-        changed = true;
-      }
-    }
-    if (!changed) continue;
+    for (const std::uint32_t next : block.successors) block.live_out |= graph.blocks[next].live_in;
+    RegisterSet through = block.live_out;
+    through.reset(effects[b].writes);
+    if (!through.test(block.live_in)) continue;  // nothing that was not known
+    block.live_in |= through;
     for (const std::uint32_t before : predecessors[b]) {
       if (is_pending[before]) continue;
       is_pending[before] = true;
@@ -92,7 +84,7 @@ void find_saved(Graph& graph) {
     const std::uint32_t s = block.last - 1;
     Step& call = graph.steps[s];
     if (!is_call(call) || call.saved.empty()) continue;
-    const Set& live =
+    const RegisterSet& live =
         graph.blocks[static_cast<std::size_t>(&block - graph.blocks.data()) + 1].live_in;
     call.saved.clear();
     std::uint32_t bytes = 0;
@@ -119,10 +111,9 @@ void assign_slots(Graph& graph) {
   find_saved(graph);
   const std::size_t words = (graph.blocks.size() * 2 + 63) / 64;
   std::vector<std::vector<std::uint64_t>> at(graph.registers.size());
-  const auto mark = [&](const Set& live, std::size_t boundary) {
+  const auto mark = [&](const RegisterSet& live, std::size_t boundary) {
     std::uint32_t total = 0;
-    for (std::size_t r = 0; r < live.size(); ++r) {
-      if (!live[r]) continue;
+    for (const unsigned r : live.set_bits()) {
       if (at[r].empty()) at[r].resize(words);
       at[r][boundary / 64] |= std::uint64_t{1} << (boundary % 64);
       if (graph.registers[r].type != ptx::Type::pred) {

@@ -179,6 +179,7 @@ OCTAVO_INLINE Ints4 turns(Floats4 x) {
   Doubles4 y = __builtin_convertvector(x, Doubles4);
   y = truncate(y * (static_cast<double>(0x1.45f306p-3f))) * kUnit;
   // Above it they are multiples of a turn, too.
+  // NOLINTNEXTLINE(misc-redundant-expression): NaN where it is not finite
   y = y < kInteger ? y : y - y;
   Doubles4 whole = (y + kInteger) - kInteger;
   whole = whole > y ? whole - 1.0 : whole;

@@ -253,6 +253,7 @@ OCTAVO_INLINE Ints8 row_block(const DotModel& model, Accumulator accumulator, co
 OCTAVO_INLINE void add_rows(Accumulator accumulator, Ints8 c, std::uint32_t* d) {
   if (accumulator == Accumulator::f32) {
     const Floats8 sum = bits_of<Floats8>(c) + load<Floats8>(d);
+    // NOLINTNEXTLINE(misc-redundant-expression): not a NaN
     store(d, choose(sum == sum, bits_of<Ints8>(sum), splat(0x7FFFFFFF)));
     return;
   }
