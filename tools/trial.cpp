@@ -26,6 +26,9 @@ int most_of(const std::vector<int>& tokens) {
   return std::max(*std::max_element(tokens.begin(), tokens.end()), 1);
 }
 
+// From one token's row to the next, in elements.
+long long stride_of(const reference::Tensor& tensor) { return tensor.heads * tensor.dim; }
+
 }  // namespace
 
 Trial::Trial(const Spec& spec, const Device& device, const reference::Inputs& inputs, int splits)
@@ -108,9 +111,6 @@ KvCache Trial::cache() const {
 AppendArguments Trial::append_arguments(const Phase& phase) const {
   // Nobody asks for the context's own queries.
   const bool rotates = spec_.attention.rope.pairing != RopePairing::none && &phase == &query_;
-  const auto stride = [](const reference::Tensor& tensor) {
-    return static_cast<long long>(tensor.heads * tensor.dim);
-  };
   return {.cache = cache(),
           .batch = {.token_start = phase.token_start.address(),
                     .kv_length = phase.kv_length.address(),
@@ -121,9 +121,9 @@ AppendArguments Trial::append_arguments(const Phase& phase) const {
           .k = k_.address() + phase.first_row * inputs_.k.row_bytes(),
           .v = v_.address() + phase.first_row * inputs_.v.row_bytes(),
           .rope = rope_table_.address(),
-          .q_stride = stride(inputs_.q),
-          .k_stride = stride(inputs_.k),
-          .v_stride = stride(inputs_.v)};
+          .q_stride = stride_of(inputs_.q),
+          .k_stride = stride_of(inputs_.k),
+          .v_stride = stride_of(inputs_.v)};
 }
 
 // A GPU is warmed up and the median of several launches taken; an emulated one's clock is the
@@ -177,7 +177,7 @@ PrefillArguments Trial::query_arguments() {
           .output = output_.address(),
           .lse = lse_.address(),
           .sinks = sinks_.address(),
-          .q_stride = static_cast<long long>(inputs_.q.heads * inputs_.q.dim),
+          .q_stride = stride_of(inputs_.q),
           .output_scale = output_scale_};
 }
 

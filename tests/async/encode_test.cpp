@@ -4,8 +4,9 @@
 #include <functional>
 #include <string>
 
-#include "cuda_abi.h"
-#include "driver/api.hpp"
+#include "orders.hpp"
+
+using octavo::emulator::test::use_device;
 
 namespace {
 
@@ -27,13 +28,6 @@ CUresult encode(Arguments& a) {
   return cuTensorMapEncodeTiled(a.to, a.type, a.rank, reinterpret_cast<void*>(a.address), a.sizes,
                                 a.strides, a.box, a.steps, a.interleave, a.swizzle, a.promotion,
                                 a.fill);
-}
-
-void use_device() {
-  CUcontext context = nullptr;
-  REQUIRE(cuInit(0) == CUDA_SUCCESS);
-  REQUIRE(cuDevicePrimaryCtxRetain(&context, 0) == CUDA_SUCCESS);
-  REQUIRE(cuCtxSetCurrent(context) == CUDA_SUCCESS);
 }
 
 struct Case {

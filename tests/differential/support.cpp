@@ -3,19 +3,10 @@
 #include <doctest/doctest.h>
 
 #include <algorithm>
-#include <cstdlib>
 
 #include "tools/trial.hpp"
 
 namespace octavo::test {
-
-const Device& device() {
-  static const Device device = [] {
-    const char* name = std::getenv("OCTAVO_TEST_DEVICE");
-    return Device::open(name != nullptr ? name : "emulator");
-  }();
-  return device;
-}
 
 Spec spec_of(const std::string& yaml) { return parse_specs("octavo: 1\n" + yaml, "case").front(); }
 

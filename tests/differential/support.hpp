@@ -4,8 +4,8 @@
 #include <string>
 #include <vector>
 
+#include "../device.hpp"
 #include "generator/spec.hpp"
-#include "runtime/device.hpp"
 
 namespace octavo::test {
 
@@ -14,9 +14,6 @@ struct Shape {
   int queries = 1;
   int splits = 0;  // 0: as the plan chooses
 };
-
-// $OCTAVO_TEST_DEVICE, "cuda" for one; by default the emulator, standing for $OCTAVO_EMULATE.
-const Device& device();
 
 // The spec of the lines after `octavo: 1`.
 Spec spec_of(const std::string& yaml);

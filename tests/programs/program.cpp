@@ -15,14 +15,6 @@
 
 namespace octavo::test {
 
-const Device& device() {
-  static const Device device = [] {
-    const char* name = std::getenv("OCTAVO_TEST_DEVICE");
-    return Device::open(name != nullptr ? name : "emulator");
-  }();
-  return device;
-}
-
 namespace {
 
 std::string read_file(const std::string& path) {

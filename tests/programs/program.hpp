@@ -7,12 +7,9 @@
 #include <string>
 #include <vector>
 
-#include "runtime/device.hpp"
+#include "../device.hpp"
 
 namespace octavo::test {
-
-// $OCTAVO_TEST_DEVICE, "cuda" for one; by default the emulator, standing for $OCTAVO_EMULATE.
-const Device& device();
 
 // NVRTC's options that give other PTX for the same program.
 inline const std::vector<std::vector<std::string>> kModes = {{}, {"--device-debug"}};

@@ -192,7 +192,7 @@ std::vector<double> rope_table(const Rope& rope, int positions) {
 }
 
 RowReader rotated(const Rope& rope, std::span<const double> table, RowReader rows,
-                  std::vector<int> first_position) {
+                  const std::vector<int>& first_position) {
   if (rope.pairing == RopePairing::none) return rows;
   return [=](int sequence, int token, int head, std::span<double> row) {
     rows(sequence, token, head, row);

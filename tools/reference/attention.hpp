@@ -37,7 +37,7 @@ std::vector<double> rope_table(const Rope& rope, int positions);
 // The reader's rows, rotated: token t of sequence s stands at position first_position[s] + t, or t
 // if first_position is empty. `table` must outlive the reader.
 RowReader rotated(const Rope& rope, std::span<const double> table, RowReader rows,
-                  std::vector<int> first_position = {});
+                  const std::vector<int>& first_position = {});
 
 // The reader's queries as the tensor cores get them (templates/mma/): rounded to what they multiply
 // and, where that is fp8, scaled so that the row's largest value is 448.
