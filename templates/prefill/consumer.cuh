@@ -148,12 +148,15 @@ class Consumer {
  private:
   static __device__ int consumer() { return warp_id() / 4 - 1; }
 
-  // What O is in units of: V's scale, or the largest of those of all tokens.
+  // What O is in units of: V's scale, or the largest of those of all tokens, which the last tile's
+  // factors end with.
   __device__ float unit() const {
     if constexpr (!Scale::kPerToken) {
       return Scale::of_head(arguments_.cache.v_scale, kv_head_of_block());
     }
-    return memory_.factors(last_)[kTileTokens + 1];
+    Stage last = stage_;
+    last.factors.index = (last.factors.index + kStages) % (kStages + 1);
+    return memory_.factors(last)[kTileTokens + 1];
   }
 
   // Starts a tile's scores, once its keys are there.
@@ -168,7 +171,6 @@ class Consumer {
   template <bool kAhead>
   __device__ void add_tile(Outputs& outputs, Scores& scores, Softmax& softmax) {
     const Stage stage = stage_;
-    last_ = stage;
     wgmma_wait_group<0>();
     hold(scores);
     if constexpr (!Scale::kPerToken) memory_.arrive(Barrier::keys_empty, stage);
@@ -195,7 +197,6 @@ class Consumer {
   int token_;  // first one of the tile that joins O next
   int end_;
   Stage stage_;  // of that tile
-  Stage last_;   // of the tile before it
 };
 
 }  // namespace octavo

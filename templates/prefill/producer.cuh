@@ -30,7 +30,7 @@ inline __device__ void relate_scales(float* factors, float largest_before) {
 template <int kUnits>
 struct UnitOfLane {
   static constexpr bool kWholeRows = 32 % kUnits == 0;
-  static constexpr int kAtOnce = kWholeRows ? 4 : 1;  // as registers allow
+  static constexpr int kAtOnce = !kWholeRows ? 1 : kUnits > 8 ? 2 : 4;  // as registers allow
   int row, unit, more_rows;
 
   explicit __device__ UnitOfLane(int first) {

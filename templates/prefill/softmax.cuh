@@ -67,8 +67,10 @@ class Softmax {
     const int column = first_token + lane_id() % 4 * 2;
 #pragma unroll
     for (int half = 0; half < 2; ++half) {
-      const int first = Mask::first(position_[half]) - column;
-      const int end = Mask::end(position_[half], kv_length_) - column;
+      unsigned position[1] = {static_cast<unsigned>(position_[half])};
+      hold(position);  // its limits are not worth registers all the while
+      const int first = Mask::first(position[0]) - column;
+      const int end = Mask::end(position[0], kv_length_) - column;
 #pragma unroll
       for (int i = 0; i < kTileTokens / 4; ++i) {
         const int token = 8 * (i / 2) + i % 2;

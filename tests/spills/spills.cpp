@@ -66,9 +66,11 @@ std::vector<std::string> fusible_sums(const std::string& ptx) {
 void check_plans(const std::vector<Plan>& all) {
   std::vector<Resources> resources(all.size());
   std::vector<std::vector<std::string>> fusible(all.size());
+  std::vector<std::string> logs(all.size());
   reference::parallel_for(all.size(), [&](std::size_t i) {
     const Binary binary = compile_cached(emit(all[i]), all[i].arch.name).binary;
     resources[i] = binary.resources;
+    logs[i] = binary.log;
     fusible[i] = fusible_sums(binary.ptx);
   });
   for (std::size_t i = 0; i < all.size(); ++i) {
@@ -78,6 +80,8 @@ void check_plans(const std::vector<Plan>& all) {
     CHECK(resources[i].registers > 0);
     CHECK(resources[i].spill_bytes == 0);
     CHECK(resources[i].stack_bytes == 0);
+    // What ptxas says where it makes wgmma wait for what it could run beside.
+    CHECK(logs[i].find("wgmma") == std::string::npos);
     for (const std::string& sum : fusible[i]) FAIL_CHECK(sum);
   }
 }
@@ -115,5 +119,22 @@ TEST_CASE("nor does a decode with the longest rows, the longest products and all
     }
   }
   REQUIRE(all.size() == 4 * 4);
+  check_plans(all);
+}
+
+TEST_CASE("nor does a prefill, with one level or two, and all its products run beside the rest") {
+  constexpr const char* kYaml =
+      "octavo: 1\n"
+      "attention: {query_heads: 7, kv_heads: 1, head_dim: [64, 96, 128, 192, 256],\n"
+      "            mask: [causal, {sliding_window: 1000}]}\n"
+      "kv_cache: [{scale: head, layout: contiguous}, {scale: token_head, page_size: 16}]\n"
+      "compute: [{matmul: fp8}, {matmul: fp8, accumulation: {levels: 2}}]\n"
+      "kernels: [prefill]\n";
+  std::vector<Plan> all;
+  const Architecture& hopper = *find_architecture("sm_90a");
+  for (const Spec& spec : parse_specs(kYaml, "case")) {
+    all.push_back(plan(spec, KernelKind::prefill, hopper));
+  }
+  REQUIRE(all.size() == 5 * 2 * 2 * 2);
   check_plans(all);
 }
