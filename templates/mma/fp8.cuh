@@ -11,9 +11,9 @@ namespace octavo {
 struct Fp8Mma {
   static constexpr int kStepTokens = 32;  // depth of one product
   static constexpr int kPack = 4;         // values of a register
-  // The softmax weight of a row's largest logit is 2^kWeightExponent, within e4m3's 448: weights
-  // down to 2^-14 of it keep e4m3's four bits. "Largest" is the largest so far, so how a weight is
-  // rounded depends on the tiles before it, within the error that rounding has anyway.
+  // The softmax weight of a row's largest logit, rounded up, is 2^kWeightExponent, within e4m3's
+  // 448: weights down to 2^-14 of it keep e4m3's four bits. Being a power of two, what the weights
+  // are relative to does not change how they are rounded, and so neither do the tiles before.
   static constexpr int kWeightExponent = 8;
   static constexpr float kQueryLimit = 448;  // queries are scaled so that each row reaches this
 

@@ -426,9 +426,9 @@ inline __device__ void mma_m16n8k32_e4m3_e5m2(float (&d)[4], const unsigned (&a)
 struct Fp8Mma {
   static constexpr int kStepTokens = 32;  // depth of one product
   static constexpr int kPack = 4;         // values of a register
-  // The softmax weight of a row's largest logit is 2^kWeightExponent, within e4m3's 448: weights
-  // down to 2^-14 of it keep e4m3's four bits. "Largest" is the largest so far, so how a weight is
-  // rounded depends on the tiles before it, within the error that rounding has anyway.
+  // The softmax weight of a row's largest logit, rounded up, is 2^kWeightExponent, within e4m3's
+  // 448: weights down to 2^-14 of it keep e4m3's four bits. Being a power of two, what the weights
+  // are relative to does not change how they are rounded, and so neither do the tiles before.
   static constexpr int kWeightExponent = 8;
   static constexpr float kQueryLimit = 448;  // queries are scaled so that each row reaches this
 
@@ -1047,8 +1047,10 @@ class Softmax {
     const int column = first_token + lane_id() % 4 * 2;
 #pragma unroll
     for (int half = 0; half < 2; ++half) {
-      const int first = Mask::first(position_[half]) - column;
-      const int end = Mask::end(position_[half], kv_length_) - column;
+      unsigned position[1] = {static_cast<unsigned>(position_[half])};
+      hold(position);  // its limits are not worth registers all the while
+      const int first = Mask::first(position[0]) - column;
+      const int end = Mask::end(position[0], kv_length_) - column;
 #pragma unroll
       for (int i = 0; i < kTileTokens / 4; ++i) {
         const int token = 8 * (i / 2) + i % 2;
@@ -1349,12 +1351,15 @@ class Consumer {
  private:
   static __device__ int consumer() { return warp_id() / 4 - 1; }
 
-  // What O is in units of: V's scale, or the largest of those of all tokens.
+  // What O is in units of: V's scale, or the largest of those of all tokens, which the last tile's
+  // factors end with.
   __device__ float unit() const {
     if constexpr (!Scale::kPerToken) {
       return Scale::of_head(arguments_.cache.v_scale, kv_head_of_block());
     }
-    return memory_.factors(last_)[kTileTokens + 1];
+    Stage last = stage_;
+    last.factors.index = (last.factors.index + kStages) % (kStages + 1);
+    return memory_.factors(last)[kTileTokens + 1];
   }
 
   // Starts a tile's scores, once its keys are there.
@@ -1369,7 +1374,6 @@ class Consumer {
   template <bool kAhead>
   __device__ void add_tile(Outputs& outputs, Scores& scores, Softmax& softmax) {
     const Stage stage = stage_;
-    last_ = stage;
     wgmma_wait_group<0>();
     hold(scores);
     if constexpr (!Scale::kPerToken) memory_.arrive(Barrier::keys_empty, stage);
@@ -1396,7 +1400,6 @@ class Consumer {
   int token_;  // first one of the tile that joins O next
   int end_;
   Stage stage_;  // of that tile
-  Stage last_;   // of the tile before it
 };
 
 // ---- templates/ptx/cp_async.cuh -----------------------------------------------------------------
@@ -1449,7 +1452,7 @@ inline __device__ void relate_scales(float* factors, float largest_before) {
 template <int kUnits>
 struct UnitOfLane {
   static constexpr bool kWholeRows = 32 % kUnits == 0;
-  static constexpr int kAtOnce = kWholeRows ? 4 : 1;  // as registers allow
+  static constexpr int kAtOnce = !kWholeRows ? 1 : kUnits > 8 ? 2 : 4;  // as registers allow
   int row, unit, more_rows;
 
   explicit __device__ UnitOfLane(int first) {

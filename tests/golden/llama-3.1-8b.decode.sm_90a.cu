@@ -389,7 +389,7 @@ inline __device__ unsigned mul_rn_bf16x2(unsigned a, unsigned b) {
 struct Mma {
   static constexpr int kStepTokens = 16;  // depth of one product
   static constexpr int kPack = 2;         // values of a register
-  // The softmax weight of a row's largest logit is 2^kWeightExponent: it is far from fp16's largest
+  // The softmax weight of a row's largest logit, rounded up, is 2^kWeightExponent: it is far from fp16's largest
   // value, and weights down to 2^-26 of it keep all their bits.
   static constexpr int kWeightExponent = 12;
   static constexpr float kQueryLimit = 0;  // queries need no scale
@@ -1458,9 +1458,9 @@ class Softmax {
     }
   }
 
-  float maximum[kRowTiles][2];
-  float sum[kRowTiles][2];  // over the tokens of this lane's columns
-  float unit;               // of O, as V's scales have it
+  float maximum[kRowTiles][2];  // of the logits, rounded up
+  float sum[kRowTiles][2];      // over the tokens of this lane's columns
+  float unit;                   // of O, as V's scales have it
 
  private:
   __device__ void scale_scores(Scores& scores, const char* tile) {
@@ -1504,14 +1504,16 @@ class Softmax {
     }
   }
 
-  // Scores of one row become weights. Returns what its weights so far are to be multiplied by.
+  // Scores of one row become weights. Returns what its weights so far are to be multiplied by. They
+  // are relative to the power of two next above the maximum, so that how a weight is rounded does
+  // not depend on what came before it.
   __device__ float exponentiate(float (&scores)[kTokenTiles][4], int tile, int half) {
-    float largest = maximum[tile][half];
+    float largest = minus_infinity();
 #pragma unroll
     for (int i = 0; i < kTokenTiles; ++i) {
       largest = fmaxf(largest, fmaxf(scores[i][2 * half], scores[i][2 * half + 1]));
     }
-    largest = quad_max(largest);
+    largest = fmaxf(maximum[tile][half], ceilf(quad_max(largest)));
     const float correction = ex2_approx_ftz(maximum[tile][half] - finite(largest));
     const float anchor = finite(largest) - Mma::kWeightExponent;
 #pragma unroll

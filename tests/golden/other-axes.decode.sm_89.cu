@@ -334,9 +334,9 @@ inline __device__ void mma_m16n8k32_e4m3_e5m2(float (&d)[4], const unsigned (&a)
 struct Fp8Mma {
   static constexpr int kStepTokens = 32;  // depth of one product
   static constexpr int kPack = 4;         // values of a register
-  // The softmax weight of a row's largest logit is 2^kWeightExponent, within e4m3's 448: weights
-  // down to 2^-14 of it keep e4m3's four bits. "Largest" is the largest so far, so how a weight is
-  // rounded depends on the tiles before it, within the error that rounding has anyway.
+  // The softmax weight of a row's largest logit, rounded up, is 2^kWeightExponent, within e4m3's
+  // 448: weights down to 2^-14 of it keep e4m3's four bits. Being a power of two, what the weights
+  // are relative to does not change how they are rounded, and so neither do the tiles before.
   static constexpr int kWeightExponent = 8;
   static constexpr float kQueryLimit = 448;  // queries are scaled so that each row reaches this
 
@@ -1450,9 +1450,9 @@ class Softmax {
     }
   }
 
-  float maximum[kRowTiles][2];
-  float sum[kRowTiles][2];  // over the tokens of this lane's columns
-  float unit;               // of O, as V's scales have it
+  float maximum[kRowTiles][2];  // of the logits, rounded up
+  float sum[kRowTiles][2];      // over the tokens of this lane's columns
+  float unit;                   // of O, as V's scales have it
 
  private:
   __device__ void scale_scores(Scores& scores, const char* tile) {
@@ -1496,14 +1496,16 @@ class Softmax {
     }
   }
 
-  // Scores of one row become weights. Returns what its weights so far are to be multiplied by.
+  // Scores of one row become weights. Returns what its weights so far are to be multiplied by. They
+  // are relative to the power of two next above the maximum, so that how a weight is rounded does
+  // not depend on what came before it.
   __device__ float exponentiate(float (&scores)[kTokenTiles][4], int tile, int half) {
-    float largest = maximum[tile][half];
+    float largest = minus_infinity();
 #pragma unroll
     for (int i = 0; i < kTokenTiles; ++i) {
       largest = fmaxf(largest, fmaxf(scores[i][2 * half], scores[i][2 * half + 1]));
     }
-    largest = quad_max(largest);
+    largest = fmaxf(maximum[tile][half], ceilf(quad_max(largest)));
     const float correction = ex2_approx_ftz(maximum[tile][half] - finite(largest));
     const float anchor = finite(largest) - Mma::kWeightExponent;
 #pragma unroll

@@ -136,6 +136,39 @@ TEST_CASE_FIXTURE(Fixture, "shared memory beyond 48 KB is asked for") {
   CHECK(fakes.gpu->max_dynamic_shared == decode.shared_bytes);
 }
 
+TEST_CASE_FIXTURE(Fixture, "prefill is one launch of the plan's geometry, and takes any tokens") {
+  fakes.gpu->argument_bytes = sizeof(PrefillArguments);
+  const Spec spec = spec_of("compute: {matmul: fp8}\nkernels: [prefill]");
+  const Attention attention(spec, device);
+  PrefillArguments arguments = some_decode();
+  arguments.batch = some_batch(2, 3000);
+  const Attention::PrefillSize size{.max_query_tokens = 2000, .max_kv_length = 4096};
+  attention.prefill(arguments, size, kStream);
+  REQUIRE(fakes.gpu->launches.size() == 1);
+  const FakeLaunch& launch = fakes.gpu->launches[0];
+  CHECK(launch.grid_x == 2000 * 4 / 128 * 8 + 8);  // 62.5 blocks of rows
+  CHECK(launch.grid_z == 2);
+  CHECK(launch.block_x == 384);
+  CHECK(arguments_of<PrefillArguments>(launch).q == kSomewhere);
+
+  arguments.batch = some_batch(2, 0);
+  attention.prefill(arguments, size, kStream);
+  CHECK(fakes.gpu->launches.size() == 1);  // nothing to do
+
+  const auto refused = [&](Attention::PrefillSize of, std::string_view says) {
+    arguments.batch = some_batch(2, 3000);
+    const std::string message =
+        message_of<UsageError>([&] { attention.prefill(arguments, of, kStream); });
+    CHECK_MESSAGE(contains(message, says), message);
+  };
+  refused({.max_query_tokens = 0, .max_kv_length = 4096}, "max_query_tokens is 0");
+  refused({.max_query_tokens = 1499, .max_kv_length = 4096}, "batch.tokens is 3000");
+  refused({.max_query_tokens = 2000, .max_kv_length = 4097}, "max_kv_length is 4097");
+  refused({.max_query_tokens = 2000, .max_kv_length = -1}, "max_kv_length is -1");
+  CHECK_THROWS_AS(Attention(spec_of("kernels: [append]"), device).prefill(arguments, size, kStream),
+                  UsageError);
+}
+
 TEST_CASE_FIXTURE(Fixture, "append is one launch of the plan's geometry, on the stream given") {
   fakes.gpu->argument_bytes = sizeof(AppendArguments);
   const Attention attention(spec_of("kernels: [append]"), device);
