@@ -25,7 +25,7 @@ namespace octavo::emulator {
 // Thread-safe, and safe between processes. Never throws but for lack of memory.
 std::optional<std::vector<char>> find_code(std::string_view key);
 
-// Publishes an object by rename, over a damaged or older one, then trims the folder to 1 GiB. A
+// Publishes an object by rename, over a damaged or older one, and keeps the folder near 1 GiB. A
 // failure costs only the next compile, so it is at most a warning.
 void store_code(std::string_view key, std::span<const char> object);
 
