@@ -58,6 +58,12 @@ TEST_CASE("wgmma and the shared memory that it reads") {
   check_value(setup + kStart + small_wgmma() + kEnd + "bar.sync 0;\n" + store + kStart +
                   small_wgmma() + kEnd,
               32);
+  // %r59 has no value. A begins at 0, B at 4096.
+  for (const auto& [at, says] : {std::pair{"4", "0x4"}, {"4100", "0x1004"}}) {
+    check_fault(setup + "setp.eq.u32 %p1, %t0, 0; @%p1 st.shared.b32 [image+" + at + "], %r59;\n" +
+                    kStart + small_wgmma() + kEnd,
+                {"wgmma.mma_async", "reads shared address ", says, ", which is undefined"});
+  }
 }
 
 TEST_CASE("wgmma takes a whole warpgroup that agrees") {

@@ -30,6 +30,11 @@ bool in_cluster(const Warp& warp, std::uint64_t address) {
 
 }  // namespace
 
+void note_poll(Warp& warp) {
+  warp.polled = warp.polled_memory = true;
+  if (warp.shadow != nullptr) warp.shadow->clocks.acquire_all(cluster_warp(warp));
+}
+
 const Memory::Range* find_range(Warp& warp, std::uint64_t begin, std::uint64_t end) {
   const Memory& memory = *warp.block->launch->memory;
   const std::uint64_t generation = memory.generation();
@@ -260,7 +265,7 @@ void load(Warp* warp, std::uint32_t mask, const std::uint64_t* address, std::int
           std::uint32_t count, std::uint32_t polls, std::uint32_t* undefined) {
   if (window != Window::global) std::memset(undefined, 0, count * sizeof *undefined);
   if (mask == 0) return;
-  if (polls != 0) warp->polled = warp->polled_memory = true;
+  if (polls != 0) note_poll(*warp);
   const auto bytes = static_cast<std::uint32_t>(sizeof(T) * count);
   Span span;
   if (all_inside<window>(*warp, mask, address, offset, bytes, span)) {

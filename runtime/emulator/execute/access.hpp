@@ -5,7 +5,7 @@
 
 namespace octavo::emulator {
 
-enum class Access : std::uint8_t { read, write };
+enum class Access : std::uint8_t { read, write, update };  // update: atomically
 
 // Each returns the host address of `bytes` bytes that the lane may access, or ends the launch.
 // `address` is in the space's own terms: generic and global ones are host addresses, local ones
@@ -31,6 +31,9 @@ std::byte* resolve_window(Warp& warp, int lane, std::uint64_t address, std::uint
 // Tells the shadow, if the kernel has one, what a lane is about to do with memory at this host
 // address.
 void note_access(Warp& warp, int lane, const std::byte* at, std::uint32_t bytes, Access access);
+
+// The warp asks for what others may have written, which may tell it that they are done.
+void note_poll(Warp& warp);
 
 // The cached allocation that holds all of [begin, end), or nullptr.
 const Memory::Range* find_range(Warp& warp, std::uint64_t begin, std::uint64_t end);

@@ -55,9 +55,10 @@ class AsyncArrival final : public Operation {
 
   void perform(std::uint32_t) override {
     Cluster& cluster = *block.cluster;
+    if (Mbarrier* known = cluster.shadow->find_mbarrier(mbarrier))
+      cluster.shadow->clocks.release(warp, known->arrived);
     const std::string problem = arrive(cluster, mbarrier, 1, false);
-    if (!problem.empty()) return report(cluster, CUDA_ERROR_LAUNCH_FAILED, site, problem);
-    cluster.shadow->clocks.release(warp, cluster.shadow->find_mbarrier(mbarrier)->clock);
+    if (!problem.empty()) report(cluster, CUDA_ERROR_LAUNCH_FAILED, site, problem);
   }
 };
 

@@ -24,7 +24,7 @@ std::byte* resolve(Warp& warp, int lane, std::uint64_t at, std::uint32_t bytes) 
     case Window::generic:
       break;
   }
-  return resolve_generic(warp, lane, at, bytes, bytes, Access::write);
+  return resolve_generic(warp, lane, at, bytes, bytes, Access::update);
 }
 
 // result, b and c are [count][32]; result may be null (red); c is cas's new value. A lane's
@@ -34,12 +34,12 @@ template <Window window, typename T, typename Operation>
 void update(Warp* warp, std::uint32_t mask, const std::uint64_t* address, std::int64_t offset,
             T* result, const T* b, const T* c, std::uint32_t count, std::uint32_t* undefined) {
   std::memset(undefined, 0, count * sizeof *undefined);
-  if (mask != 0) warp->polled = warp->polled_memory = true;
+  if (mask != 0) note_poll(*warp);
   const auto bytes = static_cast<std::uint32_t>(sizeof(T) * count);
   for_lanes(mask, [&](int lane) {
     const std::uint64_t at = address[lane] + static_cast<std::uint64_t>(offset);
     std::byte* where = resolve<window>(*warp, lane, at, bytes);
-    if constexpr (window != Window::global) note_access(*warp, lane, where, bytes, Access::write);
+    if constexpr (window != Window::global) note_access(*warp, lane, where, bytes, Access::update);
     for (std::uint32_t i = 0; i < count; ++i) {
       T* element = reinterpret_cast<T*>(where) + i;
       const std::uint32_t slot = i * kLanes + static_cast<std::uint32_t>(lane);

@@ -47,6 +47,8 @@ void try_complete(Block& block, std::uint32_t id) {
     warp->state = WarpState::ready;
     if (warp->shadow != nullptr) {
       warp->shadow->clocks.acquire(cluster_warp(*warp), barrier.clock);
+      if (barrier.expected == 0)
+        warp->shadow->clocks.acquire(cluster_warp(*warp), block.cluster->exited);
       warp->shadow->clocks.converge(cluster_warp(*warp));
     }
     warp->barrier_result[0] = barrier.count;
@@ -146,6 +148,7 @@ void wait_for_cluster(Warp& warp, int lane) {
   warp.cluster_arrived = false;
   if (warp.shadow == nullptr) return;
   warp.shadow->clocks.acquire(cluster_warp(warp), warp.block->cluster->barrier_clock);
+  warp.shadow->clocks.acquire(cluster_warp(warp), warp.block->cluster->exited);
   warp.shadow->clocks.converge(cluster_warp(warp));
 }
 
@@ -183,6 +186,7 @@ void arrive_held(Warp& warp) {
 
 void leave_barriers(Warp& warp) {
   Cluster& cluster = *warp.block->cluster;
+  if (warp.shadow != nullptr) warp.shadow->clocks.release(cluster_warp(warp), cluster.exited);
   for (std::uint32_t b = 0; b < kBarriers; ++b) try_complete(*warp.block, b);
   if (arrived_in_phase(warp)) --cluster.arrived_warps;
   try_complete(cluster);

@@ -34,8 +34,20 @@ void Clocks::release(std::size_t warp, Clock& into) {
 
 void Clocks::acquire(std::size_t warp, const Clock& from) { warps_[warp].clock.join(from); }
 
+void Clocks::release_relaxed(std::size_t warp, Clock& into) { into.join(warps_[warp].released); }
+
+void Clocks::acquire_relaxed(std::size_t warp, const Clock& from) { warps_[warp].seen.join(from); }
+
+void Clocks::fence_threads(std::size_t warp) {
+  Known& known = warps_[warp];
+  known.clock.join(known.seen);
+  known.seen.clear();
+  release(warp, known.released);
+}
+
 void Clocks::acquire_all(std::size_t warp) {
-  for (const Known& other : warps_) warps_[warp].clock.join(other.clock);
+  for (std::size_t other = 0; other < warps_.size(); ++other)
+    if (other != warp) release(other, warps_[warp].clock);
 }
 
 void Clocks::converge(std::size_t warp) {

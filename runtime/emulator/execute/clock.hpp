@@ -26,6 +26,10 @@ class Clocks {
 
   void release(std::size_t warp, Clock& into);
   void acquire(std::size_t warp, const Clock& from);
+  // Relaxed ones do what they do together with a fence: before a release, after an acquisition.
+  void release_relaxed(std::size_t warp, Clock& into);
+  void acquire_relaxed(std::size_t warp, const Clock& from);
+  void fence_threads(std::size_t warp);
   // It may rely on all that any warp has done; for synchronisation that is not understood.
   void acquire_all(std::size_t warp);
   // The lanes of the warp have met.
@@ -33,14 +37,19 @@ class Clocks {
   // fence.proxy.async of these lanes of the live ones.
   void fence(std::size_t warp, std::uint32_t lanes, std::uint32_t live);
 
-  // Of what the warp writes now.
+  // Of what the warp does now.
   std::uint32_t time(std::size_t warp) const { return warps_[warp].clock.happened[warp]; }
+  // Whether `warp` may rely on what the other did at this time having happened.
+  bool happened(std::size_t warp, std::size_t other, std::uint32_t time) const {
+    return warps_[warp].clock.happened[other] >= time;
+  }
   // Whether an asynchronous operation of `warp` sees what the writer's lane wrote at this time.
   bool visible(std::size_t warp, std::size_t writer, int lane, std::uint32_t time) const;
 
  private:
   struct Known {
     Clock clock;
+    Clock released, seen;                // by its last fence; by relaxed acquisitions since
     std::uint32_t converged = 0;         // its own time when its lanes last met
     std::uint32_t lane_fenced[32] = {};  // of its own writes, by lane
   };

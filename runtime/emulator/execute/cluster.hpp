@@ -17,6 +17,7 @@ struct Cluster {
   std::uint32_t barrier_phase = 0;     // of barrier.cluster
   std::uint32_t arrived_warps = 0;     // in this phase
   Clock arrived_clock, barrier_clock;  // of these, and of those of the phase before
+  Clock exited;                        // of warps that barriers do not wait for any more
   std::optional<Fault> fault;          // the first of its warps', which ends the cluster
   Random schedule{};                   // draws the order of its warps
   AsyncQueue* async = nullptr;         // these two are there if the kernel is asynchronous

@@ -27,10 +27,13 @@ void store(std::byte* mbarrier, const MbarrierState& state) {
 }
 
 // Stores the state, on to the next phase if this one is complete.
-void update(std::byte* mbarrier, MbarrierState state) {
+void update(Cluster& cluster, std::byte* mbarrier, MbarrierState state) {
   if (state.pending == 0 && state.tx_count == 0) {
     state.phase = (state.phase + 1) % kPhases;
     state.pending = state.expected;
+    Mbarrier& known = *cluster.shadow->find_mbarrier(mbarrier);
+    known.completed.join(known.arrived);
+    known.arrived.clear();
   }
   store(mbarrier, state);
 }
@@ -49,7 +52,7 @@ std::string change_tx(Cluster& cluster, std::byte* mbarrier, std::int64_t by) {
                        describe(cluster, mbarrier));
   }
   state.tx_count = static_cast<std::int32_t>(count);
-  update(mbarrier, state);
+  update(cluster, mbarrier, state);
   return {};
 }
 
@@ -87,7 +90,7 @@ std::string arrive(Cluster& cluster, std::byte* mbarrier, std::uint32_t count, b
   }
   state.pending -= count;
   if (drop) state.expected -= count;
-  update(mbarrier, state);
+  update(cluster, mbarrier, state);
   return {};
 }
 
@@ -161,12 +164,15 @@ void arrive_lane(const Named& named, int lane, std::uint32_t count, std::uint32_
   if (state != nullptr) std::memcpy(&state[lane], named.own(lane), sizeof *state);
   if (bytes != nullptr) named.stop(lane, expect_tx(named.cluster(), mbarrier, bytes[lane]));
   const std::uint32_t phase = load(mbarrier).phase;
+  Clocks& clocks = named.shadow().clocks;
+  if ((flags & kRelaxed) == 0) {
+    clocks.release(cluster_warp(named.warp), known->arrived);
+  } else {
+    clocks.release_relaxed(cluster_warp(named.warp), known->arrived);
+  }
   named.stop(lane, arrive(named.cluster(), mbarrier, count, (flags & kDrop) != 0));
   if ((flags & kNoComplete) != 0 && load(mbarrier).phase != phase) {
     named.stop(lane, "noComplete completes the phase of " + describe(named.cluster(), mbarrier));
-  }
-  if ((flags & kRelaxed) == 0) {
-    named.shadow().clocks.release(cluster_warp(named.warp), known->clock);
   }
 }
 
@@ -273,10 +279,14 @@ static void octavo_mbarrier_wait(Warp* warp, std::uint32_t mask, std::uint32_t w
     for_lanes(mask, [&](int lane) { named.initialised(lane); });
     done = ask();
   }
-  if (relaxed != 0) return;
+  Clocks& clocks = warp->shadow->clocks;
   for_lanes(done, [&](int lane) {
-    const Mbarrier* known = warp->shadow->find_mbarrier(wait.mbarrier[lane]);
-    warp->shadow->clocks.acquire(cluster_warp(*warp), known->clock);
+    const Clock& completed = warp->shadow->find_mbarrier(wait.mbarrier[lane])->completed;
+    if (relaxed == 0) {
+      clocks.acquire(cluster_warp(*warp), completed);
+    } else {
+      clocks.acquire_relaxed(cluster_warp(*warp), completed);
+    }
   });
 }
 

@@ -1,11 +1,12 @@
 // What is known of a cluster's shared memory beyond its bytes, for kernels with asynchronous
 // instructions: which bytes operations in flight will read or write, which hold mbarriers, and
-// which were written last by threads and not through the async proxy. Touching what one may not is
-// a fault that names both places.
+// which were written last by threads and not through the async proxy, and who has read them since
+// they were written. Touching what one may not is a fault that names both places.
 #pragma once
 
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <unordered_map>
 #include <vector>
@@ -17,17 +18,18 @@ namespace octavo::emulator {
 
 struct Mbarrier {
   Site initialised;
-  Clock clock;  // of those that have arrived
+  Clock arrived, completed;  // of those that have arrived in this phase, and in those before
 };
 
 class Shadow {
  public:
   void start(Cluster& owner, std::byte* memory, std::size_t bytes, std::size_t warps);
 
-  // What a lane loads or stores through the generic proxy, by host address; atomics store. Bytes
-  // outside the cluster's shared memory are none of its business.
+  // What a lane loads, stores or updates atomically through the generic proxy, by host address.
+  // Bytes outside the cluster's shared memory are none of its business.
   void load(Warp& warp, int lane, const std::byte* at, std::uint32_t bytes);
   void store(Warp& warp, int lane, const std::byte* at, std::uint32_t bytes);
+  void update(Warp& warp, int lane, const std::byte* at, std::uint32_t bytes);
 
   // The operation is about to be in flight. Faults at the warp's current instruction.
   void begin(Warp& warp, const Operation& operation);
@@ -47,8 +49,15 @@ class Shadow {
 
  private:
   // Of four bytes: asynchronous operations work on no less.
-  enum Flag : std::uint8_t { kWritten = 1, kRead = 2, kMbarrier = 4, kGeneric = 8, kReduced = 16 };
-  struct Write {
+  enum Flag : std::uint8_t {
+    kWritten = 1,
+    kRead = 2,
+    kMbarrier = 4,
+    kGeneric = 8,
+    kReduced = 16,
+    kLoaded = 32,  // since asynchronous work has last written there: loaders_ and loads_ hold
+  };
+  struct Touch {
     std::uint32_t time;
     std::uint32_t thread : 14;  // warp of the cluster and lane
     std::uint32_t line : 18;
@@ -63,9 +72,16 @@ class Shadow {
   // The first granule of these bytes that has one of the flags; `none` if none has.
   static constexpr std::size_t kNone = ~std::size_t{0};
   std::size_t find(const std::byte* at, std::uint32_t bytes, std::uint8_t flags) const;
+  void write(Warp& warp, int lane, const std::byte* at, std::uint32_t bytes, std::uint8_t mind);
+  Touch touch(std::size_t warp, int lane, std::int32_t line) const;
+  std::string describe_touch(const Touch& touch) const;
   void note_write(std::size_t warp, int lane, std::int32_t line, const std::byte* at,
                   std::uint32_t bytes);
+  void note_read(const Block& block, std::size_t warp, int lane, std::int32_t line,
+                 const std::byte* at, std::uint32_t bytes);
   void check(Warp& warp, const Operation& operation, const SharedRange& range, bool writes);
+  void check_fences(Warp& warp, const Operation& operation, const SharedRange& range, bool writes);
+  void check_loads(Warp& warp, const Operation& operation, const SharedRange& range);
   [[noreturn]] void conflict(Warp& warp, int lane, const char* verb, std::size_t at);
 
   Cluster* cluster_ = nullptr;
@@ -73,7 +89,14 @@ class Shadow {
   std::size_t bytes_ = 0;
   std::vector<std::uint8_t> flags_;
   std::vector<std::uint16_t> readers_, reducers_;
-  std::vector<Write> last_writes_;
+  std::vector<Touch> last_writes_;
+  // Reads by warps of the block that owns the bytes; others' are not followed. Of a granule, the
+  // warps of its block; of each such warp, its last read of every granule, and the time of its last
+  // of every page.
+  std::vector<std::uint32_t> loaders_;
+  std::unique_ptr<Touch[]> loads_;
+  std::vector<std::uint32_t> last_loads_;
+  std::size_t warps_of_block_ = 0, loads_room_ = 0;
   std::unordered_map<const std::byte*, Mbarrier> mbarriers_;
 };
 

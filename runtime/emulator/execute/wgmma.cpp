@@ -58,6 +58,7 @@ class WgmmaOperation final : public Operation {
   }
 
   void perform(std::uint32_t) override {
+    check_defined();
     const WgmmaCode& code = wgmma_.code;
     const auto& shape = code.shape;
     std::uint32_t b_words[tensor_core::kWgmmaMostColumns / 8 * tensor_core::kWgmmaColumnWords];
@@ -89,6 +90,18 @@ class WgmmaOperation final : public Operation {
   }
 
  private:
+  void check_defined() const {
+    const DefinedBytes& defined = *block.cluster->defined;
+    for (const SharedRange& range : reads) {
+      if (defined.all(range.begin, range.bytes)) continue;
+      const std::byte* at = range.begin;
+      while (defined.all(at, 1)) ++at;
+      return report(
+          *block.cluster, CUDA_ERROR_LAUNCH_FAILED, site,
+          fmt::format("reads {}, which is undefined", block.cluster->shadow->name(at)));
+    }
+  }
+
   void add_reads(const MatrixDescriptor& descriptor, Major major, std::uint32_t first_group,
                  std::uint32_t last_group) {
     for (std::uint32_t rows = first_group; rows < last_group; ++rows) {

@@ -213,6 +213,7 @@ void lower_red(Emitter& e, const Step&) { lower_atomic(e, nullptr, 0); }
 
 // The host's fence is as strong as any that the instruction can ask for.
 void lower_fence(Emitter& e, const Step&) {
+  if (e.graph().asynchronous) e.call("octavo_fence_threads", {e.warp()});
   e.ir().CreateFence(llvm::AtomicOrdering::SequentiallyConsistent);
 }
 
