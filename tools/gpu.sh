@@ -6,13 +6,13 @@
 #   FOLDER/gpu.sh OUT [STAGE ...]         there: needs a driver and NVRTC, nothing else; no network
 #   FOLDER/gpu.sh --device emulator OUT   a dry run, small, on the emulator
 #
-# Stages, in this order: conformance fidelity vectors attention compile sanitizer. Each has its own
+# Stages, in this order: conformance fidelity vectors attention prefill compile sanitizer. Each has its own
 # time limit. After each, OUT/results.json is whole, with what a stage that was cut off knew;
 # OUT/*.tar.gz are what the GPU's instructions computed and OUT/gpu.log what all printed.
 set -uo pipefail
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
-programs=(octavo octavo_test_differential fidelity record_vectors benchmark_attention benchmark_compile)
+programs=(octavo octavo_test_differential fidelity record_vectors benchmark_attention benchmark_prefill benchmark_compile)
 vector_rows=1024
 
 fail() {
@@ -44,7 +44,7 @@ package() {
 }
 
 # Of a stage, in seconds. A stage writes JSON files into its folder of $work.
-declare -A limit=([conformance]=90 [fidelity]=45 [vectors]=60 [attention]=90 [compile]=30 [sanitizer]=60)
+declare -A limit=([conformance]=90 [fidelity]=45 [vectors]=60 [attention]=90 [prefill]=60 [compile]=30 [sanitizer]=60)
 
 # Runs a program for as long as its stage may still take.
 within() {
@@ -97,6 +97,10 @@ stage_vectors() {
 stage_attention() {
   within "$here/bin/benchmark_attention" "$here/specs/llama-3.1-8b.yaml" --device "$device" \
     --json "$work/attention/llama-3.1-8b.json" "${sizes[@]}"
+}
+
+stage_prefill() {
+  within "$here/bin/benchmark_prefill" --device "$device" --json "$work/prefill/prefill.json" "${prefill[@]}"
 }
 
 stage_compile() {
@@ -158,18 +162,19 @@ if [[ ${1-} == --package ]]; then
   exit
 fi
 
-device=cuda context=3000 dense=(--dense) sizes=()
+device=cuda context=3000 dense=(--dense) sizes=() prefill=()
 if [[ ${1-} == --device ]]; then
   device=${2-}
   shift 2 || fail "--device needs a name" 2
 fi
 if [[ $device == emulator* ]]; then
   context=200 dense=() sizes=(--batch 1 --context 200 --append 70 --ceiling-mib 1)
+  prefill=(--dim 64 --tokens 100 --heads 1 --kv-heads 1)
 fi
 out=${1-}
 [[ -n $out ]] || fail "usage: gpu.sh [--device NAME] OUT [STAGE ...]" 2
 shift
-(($#)) || set -- conformance fidelity vectors attention compile sanitizer
+(($#)) || set -- conformance fidelity vectors attention prefill compile sanitizer
 for stage in "$@"; do [[ -n ${limit[$stage]-} ]] || fail "there is no stage $stage: ${!limit[*]}" 2; done
 mkdir -p "$out" || fail "cannot make the folder $out"
 out=$(cd "$out" && pwd)

@@ -145,7 +145,7 @@ TEST_CASE("decode and prefill of the same rows differ by less than either's roun
     trial.prefill();
     const double difference = reference::compare(trial.output(), decoded).relative_l2;
     const double error = trial.check().difference.relative_l2;
-    MESSAGE("relative L2 between them ", difference, ", of prefill to float64 ", error);
+    INFO("relative L2 between them ", difference, ", of prefill to float64 ", error);
     CHECK(difference <= bound);
   }
 }
