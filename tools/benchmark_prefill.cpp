@@ -1,6 +1,6 @@
 // prefill on a device, in TFLOP/s: fp8 with one level and two beside bf16, over head dims and
-// lengths, causal and not. Each sequence is a whole prompt, all heads have K and V of their own, and
-// the cache is paged.
+// lengths, causal and not. Each sequence is a whole prompt, all heads have K and V of their own,
+// and the cache is paged.
 //
 //   benchmark_prefill [--dim 64,128,256] [--tokens 2048,32768] [--heads N] [--kv-heads N]
 //                     [--scale head|token_head] [--promote-every N] [--tile N] [--chunk N]
@@ -41,11 +41,13 @@ struct Variant {
   const char* name;
   const char* yaml;
 };
-constexpr Variant kVariants[] = {{"fp8, two levels", "compute: {{matmul: fp8, accumulation: "
-                                                     "{{levels: 2, promote_every: {}}}}}\n"
-                                                     "kv_cache: {{scale: {}}}\n"},
-                                 {"fp8, one level", "compute: {{matmul: fp8}} # {}\n"
-                                                    "kv_cache: {{scale: {}}}\n"},
+constexpr Variant kVariants[] = {{"fp8, two levels",
+                                  "compute: {{matmul: fp8, accumulation: "
+                                  "{{levels: 2, promote_every: {}}}}}\n"
+                                  "kv_cache: {{scale: {}}}\n"},
+                                 {"fp8, one level",
+                                  "compute: {{matmul: fp8}} # {}\n"
+                                  "kv_cache: {{scale: {}}}\n"},
                                  {"bf16", "kv_cache: {{format: bf16}} # {} {}\n"}};
 
 class Bench {
@@ -59,9 +61,8 @@ class Bench {
         for (const Variant& variant : kVariants) measure(variant, dim, mask);
       }
     }
-    std::vector<std::vector<std::string>> cells = {
-        {"dim", "mask", "multiplied", "tile", "chunk", "stages", "ahead", "tokens", "us",
-         "TFLOP/s"}};
+    std::vector<std::vector<std::string>> cells = {{"dim", "mask", "multiplied", "tile", "chunk",
+                                                    "stages", "ahead", "tokens", "us", "TFLOP/s"}};
     for (const json& row : rows_) {
       std::vector<std::string> line;
       for (const json& value : row) {
@@ -113,9 +114,8 @@ class Bench {
       return buffer;
     };
     const Timing::Pattern bf16 = {0x83FF83FF, 0x3C003C00};  // small numbers of both signs
-    const Buffer cache = filled(copies * 2 * bytes, is_fp8(spec.kv_cache.format)
-                                                        ? Timing::Pattern{0xBFBFBFBF, 0}
-                                                        : bf16);
+    const Buffer cache = filled(
+        copies * 2 * bytes, is_fp8(spec.kv_cache.format) ? Timing::Pattern{0xBFBFBFBF, 0} : bf16);
     const Buffer scales = filled(8 * rows, {0x03800000, 0x3C000000});  // powers of two
     const std::size_t heads = static_cast<std::size_t>(tokens) * shape.query_heads;
     const Buffer q = filled(heads * dim * 2, bf16), output(device_, heads * dim * 2);

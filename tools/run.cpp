@@ -17,7 +17,7 @@ namespace {
 
 using json = nlohmann::ordered_json;
 
-constexpr int kMostQueries = 16;
+constexpr int kMostDecoded = 16;  // query tokens of a sequence that decode takes
 
 struct Options {
   std::string spec, device = "auto", kernel = "all", input;
@@ -137,23 +137,34 @@ Outcome run_one(Spec spec, const Device& device, const Options& options) {
   const auto is_wanted = [&](KernelKind kernel) {
     return std::ranges::find(wanted, kernel) != wanted.end();
   };
-  const bool decodes = is_wanted(KernelKind::decode);
+  // Prefill takes what decode does not.
+  const bool prefills = is_wanted(KernelKind::prefill) &&
+                        (options.queries > kMostDecoded || !is_wanted(KernelKind::decode));
+  const bool decodes = is_wanted(KernelKind::decode) && !prefills;
+  if (decodes && options.queries > kMostDecoded) {
+    throw UsageError(
+        fmt::format("--queries {}: decode takes at most {}; add prefill to the kernels of {}",
+                    options.queries, kMostDecoded, spec.name));
+  }
 
   Progress progress;
   progress.show(spec.name + ": making the inputs");
   const reference::Inputs inputs =
       options.input.empty() ? drawn_inputs(spec, options) : file_inputs(spec, options);
-  // What is decoded has to be appended first, whether or not that is asked for.
+  // What is attended to has to be appended first, whether or not that is asked for.
   spec.kernels = wanted;
   if (!is_wanted(KernelKind::append)) spec.kernels.insert(spec.kernels.begin(), KernelKind::append);
   progress.show(spec.name + ": compiling");
   Trial trial(spec, device, inputs, options.splits);
   progress.show(spec.name + ": append");
   const double append_ms = trial.append();
-  std::optional<double> decode_ms;
+  std::optional<double> decode_ms, prefill_ms;
   if (decodes) {
     progress.show(spec.name + ": decode");
     decode_ms = trial.decode();
+  } else if (prefills) {
+    progress.show(spec.name + ": prefill");
+    prefill_ms = trial.prefill();
   }
 
   Outcome outcome{.spec = spec.name, .kernels = {}, .verdict = {}};
@@ -162,6 +173,8 @@ Outcome run_one(Spec spec, const Device& device, const Options& options) {
       outcome.kernels.push_back({report, append_ms});
     } else if (report.kernel == KernelKind::decode) {
       outcome.kernels.push_back({report, decode_ms});
+    } else if (report.kernel == KernelKind::prefill) {
+      outcome.kernels.push_back({report, prefill_ms});
     } else if (report.kernel == KernelKind::merge) {
       outcome.kernels.push_back({report, std::nullopt});  // its time is in decode's
     }
@@ -198,11 +211,11 @@ void print(const Outcome& outcome, const Device& device) {
   fmt::print("{} on {}\n\n{}\n", outcome.spec, device.name(), to_table(outcome.kernels));
   if (!outcome.verdict) return;
   const Verdict& verdict = *outcome.verdict;
-  const bool decoded = verdict.end_to_end_relative_l2.has_value();
+  const bool attended = verdict.end_to_end_relative_l2.has_value();
   fmt::print("{}: relative L2 {:.2e} (bound {:.2e}), largest error {:.2e}\n",
-             decoded ? "against float64 over the same cache" : "cache against the input",
+             attended ? "against float64 over the same cache" : "cache against the input",
              verdict.difference.relative_l2, verdict.bound, verdict.difference.max_abs);
-  if (decoded) {
+  if (attended) {
     fmt::print("against float64 over the unquantised input: relative L2 {:.2e}\n",
                *verdict.end_to_end_relative_l2);
   }
@@ -246,8 +259,8 @@ void add_run(CLI::App& app, int& status) {
       ->add_option("--device", options->device,
                    "auto, cuda, cuda:N, emulator or emulator:GPU, such as emulator:h100")
       ->capture_default_str();
-  command->add_option("--kernel", options->kernel, "append, decode or all")
-      ->check(CLI::IsMember({"append", "decode", "all"}))
+  command->add_option("--kernel", options->kernel, "append, decode, prefill or all")
+      ->check(CLI::IsMember({"append", "decode", "prefill", "all"}))
       ->capture_default_str();
   const CLI::Range lengths(0, 1 << 30);
   auto* context = command
@@ -264,8 +277,10 @@ void add_run(CLI::App& app, int& status) {
   auto* batch = command->add_option("--batch", options->batch, "Sequences")
                     ->check(CLI::Range(1, 1 << 16))
                     ->capture_default_str();
-  command->add_option("--queries", options->queries, "Query tokens of each sequence, its last ones")
-      ->check(CLI::Range(1, kMostQueries))
+  command
+      ->add_option("--queries", options->queries,
+                   "Query tokens of each sequence, its last ones; more than 16 for prefill")
+      ->check(CLI::Range(1, 1 << 30))
       ->capture_default_str();
   command
       ->add_option("--splits", options->splits,

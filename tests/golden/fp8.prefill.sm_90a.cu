@@ -1476,14 +1476,19 @@ class Producer {
          token += kTileTokens) {
       const Stage copied = stage_;
       stage_.advance();  // to that of the tile at `token`, which it shares with the one copied next
+      const int copied_token = token + kAhead * kTileTokens;
       if (token >= tokens_.first) publish_keys(token == tokens_.first);
-      copy(token + kAhead * kTileTokens, copied);
+      if constexpr (kCopiesFirst) copy(copied_token, copied);
       if (token >= tokens_.first) publish_values();
+      if constexpr (!kCopiesFirst) copy(copied_token, copied);
     }
   }
 
  private:
   static constexpr int kAhead = kStages - 1;  // tiles that are copied at a time
+  // While a tile's V is transposed another one is on its way: one copied just before if there is no
+  // earlier one. The fence after it may wait for what the thread has only just begun.
+  static constexpr bool kCopiesFirst = Values::kTransposed && kAhead == 1;
   static constexpr int kStrips = kTileTokens / 16;
   static constexpr int kWarpStrips = (kStrips + 3) / 4;
   static constexpr int kLookUps = (kWarpStrips + 1) / 2;

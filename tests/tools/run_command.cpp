@@ -107,3 +107,29 @@ TEST_CASE("a failed check exits with 1" * doctest::skip(kNoEmulator)) {
   CHECK(result.json()["ok"] == false);
   CHECK(result.err.find("octavo: small: ") == 0);
 }
+
+TEST_CASE("run prefills what decode does not take" * doctest::skip(kNoEmulator)) {
+  const Folder folder;
+  const std::string head =
+      "octavo: 1\nattention: {query_heads: 2, kv_heads: 1, head_dim: 64}\n"
+      "compute: {matmul: fp8}\n";
+  const std::string both = folder.write("both.yaml", head + "kernels: [append, decode, prefill]\n");
+  const std::string decode = folder.write("decode.yaml", head + "kernels: [append, decode]\n");
+  for (const int queries : {16, 17}) {
+    const CommandResult result =
+        run_octavo("run " + both + " --device emulator --context 40 --check --json --queries " +
+                   std::to_string(queries));
+    REQUIRE_MESSAGE(result.status == 0, result.err);
+    for (const auto& row : result.json()["kernels"]) {
+      const bool used =
+          row["kernel"] == "append" || row["kernel"] == (queries > 16 ? "prefill" : "decode");
+      CHECK(row["launch_ms"].is_number() == used);
+    }
+  }
+  const CommandResult refused =
+      run_octavo("run " + decode + " --device emulator --context 40 --queries 17");
+  CHECK(refused.status == 2);
+  CHECK_MESSAGE(refused.err.find("--queries 17: decode takes at most 16; add prefill to the "
+                                 "kernels of decode") != std::string::npos,
+                refused.err);
+}
