@@ -4,6 +4,7 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
+#include <cstdlib>
 #include <random>
 
 #include "support.hpp"
@@ -13,7 +14,7 @@ using namespace octavo::test;
 
 namespace {
 
-constexpr int kDraws = 12;
+constexpr int kDraws = 12, kPrefillDraws = 6;
 
 class Draw {
  public:
@@ -60,6 +61,35 @@ std::string draw_spec(Draw& draw, bool fp8_mma) {
       draw.one_of({"bf16", "fp16", "fp32"}), draw.one_of({"bf16", "fp16", "e4m3"}));
 }
 
+// What prefill takes; any fp8 cache in fp8.
+std::string draw_prefill_spec(Draw& draw) {
+  const int kv_heads = draw.between(1, 2), group = draw.between(1, 12);
+  const int qk = 32 * draw.between(1, 8);
+  const int v = draw.sometimes() ? 32 * draw.between(1, 8) : qk;
+  const std::string mask = draw.sometimes()
+                               ? fmt::format("{{sliding_window: {}}}", draw.between(1, 300))
+                               : draw.one_of({"causal", "none"});
+  const std::string format = draw.one_of({"e4m3", "e4m3", "e5m2", "bf16", "fp16"});
+  const bool fp8 = format.front() == 'e';
+  const std::string layout = draw.sometimes()
+                                 ? "contiguous"
+                                 : fmt::format("paged, page_size: {}", 8 * draw.between(1, 20));
+  const std::string compute =
+      !fp8 ? ""
+      : draw.sometimes()
+          ? "compute: {matmul: fp8}\n"
+          : fmt::format(
+                "compute: {{matmul: fp8, accumulation: {{levels: 2, promote_every: {}}}}}\n",
+                32 * draw.between(1, 6));
+  return fmt::format(
+      "attention: {{query_heads: {}, kv_heads: {}, head_dim: {{qk: {}, v: {}}}, mask: {}, softcap: "
+      "{}, sinks: {}}}\nkv_cache: {{format: {}, {}layout: {}}}\n{}input: {}\noutput: {}\n"
+      "kernels: [append, prefill]\n",
+      kv_heads * group, kv_heads, qk, v, mask, draw.sometimes() ? 20 : 0, draw.sometimes(), format,
+      fp8 ? fmt::format("scale: {}, ", draw.one_of({"token_head", "head", "tensor"})) : "", layout,
+      compute, draw.one_of({"bf16", "fp16", "fp32"}), draw.one_of({"bf16", "fp16", "e4m3"}));
+}
+
 Shape draw_shape(Draw& draw) {
   Shape shape;
   const int sequences = draw.between(1, 4);
@@ -85,5 +115,21 @@ TEST_CASE("random specs and batches") {
     CAPTURE(fmt::format("lengths {}, {} queries, {} splits", fmt::join(shape.lengths, ","),
                         shape.queries, shape.splits));
     check_case(spec_of(yaml), shape, seed);
+  }
+}
+
+TEST_CASE("random specs and prompts of prefill") {
+  if (!device().architecture().wgmma) return;
+  for (std::uint64_t seed = 0; seed < kPrefillDraws; ++seed) {
+    Draw draw(seed);
+    const std::string yaml = draw_prefill_spec(draw);
+    Shape shape = draw_shape(draw);
+    shape.queries = draw.between(1, 200);
+    CAPTURE(seed);
+    CAPTURE(yaml);
+    CAPTURE(fmt::format("lengths {}, {} queries", fmt::join(shape.lengths, ","), shape.queries));
+    setenv("OCTAVO_ASYNC", fmt::format("random:{}", seed).c_str(), 1);
+    check_case(spec_of(yaml), shape, seed);
+    unsetenv("OCTAVO_ASYNC");
   }
 }
