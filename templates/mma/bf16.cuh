@@ -10,7 +10,8 @@ namespace octavo {
 struct Mma {
   static constexpr int kStepTokens = 16;  // depth of one product
   static constexpr int kPack = 2;         // values of a register
-  // The softmax weight of a row's largest logit, rounded up, is 2^kWeightExponent. bf16 has fp32's range.
+  // The softmax weight of a row's largest logit, rounded up, is 2^kWeightExponent. bf16 has fp32's
+  // range.
   static constexpr int kWeightExponent = 0;
   static constexpr float kQueryLimit = 0;  // queries need no scale
 

@@ -389,8 +389,8 @@ inline __device__ unsigned mul_rn_bf16x2(unsigned a, unsigned b) {
 struct Mma {
   static constexpr int kStepTokens = 16;  // depth of one product
   static constexpr int kPack = 2;         // values of a register
-  // The softmax weight of a row's largest logit, rounded up, is 2^kWeightExponent: it is far from fp16's largest
-  // value, and weights down to 2^-26 of it keep all their bits.
+  // The softmax weight of a row's largest logit, rounded up, is 2^kWeightExponent: it is far from
+  // fp16's largest value, and weights down to 2^-26 of it keep all their bits.
   static constexpr int kWeightExponent = 12;
   static constexpr float kQueryLimit = 0;  // queries need no scale
 
