@@ -31,6 +31,17 @@ int shared_bytes(const Spec& spec, const Tunables& tunables) {
          (tunables.stages + 1) * factors;
 }
 
+// Whether the producer takes a strip's rows as one piece: strips start at multiples of their
+// length, so that none crosses a page of whole strips. Rows that a warp's 32 units do not fill want
+// more registers for it than the producer has.
+bool strips_adjacent(const Spec& spec) {
+  constexpr int kStripTokens = 16, kUnitsAtOnce = 32;
+  const CacheSpec& cache = spec.kv_cache;
+  const int key_units = spec.attention.head_dim.qk * bytes_of(cache.format) / 16;
+  const bool in_page = cache.layout == Layout::contiguous || cache.page_size % kStripTokens == 0;
+  return in_page && kUnitsAtOnce % key_units == 0;
+}
+
 // The most tokens that divide a tile and are promoted together.
 int promote_tokens(const Spec& spec, int tile_tokens) {
   int tokens = std::min(tile_tokens, spec.compute.accumulation.promote_every / 32 * 32);
@@ -95,18 +106,14 @@ std::vector<Policy> policies(const Spec& spec, const Architecture& arch) {
   add("mask", name_of(spec.attention.mask.kind));
   add("softcap", spec.attention.softcap > 0 ? "on" : "off");
   add("prefill_values", is_fp8(spec) ? "1 byte" : "2 bytes");
+  add("prefill_rows", strips_adjacent(spec) ? "adjacent" : "scattered");
   add("prefill_accumulation", fmt::to_string(spec.compute.accumulation.levels));
   return result;
 }
 
 // Registers of a thread, once the producer has left the consumers most of its own: together no more
 // than the 168 a thread that a block of 384 begins with.
-struct Registers {
-  int producer, consumer;
-};
-Registers registers(const Spec& spec) {
-  return spec.attention.head_dim.v < 128 ? Registers{56, 224} : Registers{40, 232};
-}
+constexpr int kProducerRegisters = 40, kConsumerRegisters = 232;
 
 std::vector<Constant> constants(const Spec& spec, const Tunables& tunables) {
   std::vector<Constant> result = attention_constants(spec, tunables.row_tiles, tunables.warps * 32);
@@ -120,8 +127,8 @@ std::vector<Constant> constants(const Spec& spec, const Tunables& tunables) {
     add("kPromoteTokens", promote_tokens(spec, tunables.tile_tokens));
   }
   result.push_back({"bool", "kScoresAhead", tunables.scores_ahead ? "true" : "false"});
-  add("kProducerRegisters", registers(spec).producer);
-  add("kConsumerRegisters", registers(spec).consumer);
+  add("kProducerRegisters", kProducerRegisters);
+  add("kConsumerRegisters", kConsumerRegisters);
   add("kSharedBytes", shared_bytes(spec, tunables));
   return result;
 }

@@ -30,6 +30,8 @@ constexpr std::array kPolicyFiles{
     PolicyFile{"prefill_accumulation", "2", "accumulate_tile/two_level.cuh"},
     PolicyFile{"prefill_values", "1 byte", "values/transposed.cuh"},
     PolicyFile{"prefill_values", "2 bytes", "values/as_stored.cuh"},
+    PolicyFile{"prefill_rows", "adjacent", "strip_rows/adjacent.cuh"},
+    PolicyFile{"prefill_rows", "scattered", "strip_rows/scattered.cuh"},
     PolicyFile{"mask", "none", "mask/none.cuh"},
     PolicyFile{"mask", "causal", "mask/causal.cuh"},
     PolicyFile{"mask", "sliding_window", "mask/sliding_window.cuh"},

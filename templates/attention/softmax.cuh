@@ -62,10 +62,12 @@ class Softmax {
       float correction[2];
       for (int half = 0; half < 2; ++half) correction[half] = exponentiate(scores[i], i, half);
       rescale(outputs[i], correction[0] * shrink, correction[1] * shrink);
+      Mma::WeightSum sums[2];
 #pragma unroll
       for (int step = 0; step < kTileSteps; ++step) {
-        pack(weights[step][i], scores[i], value_scales, i, step);
+        pack(weights[step][i], scores[i], value_scales, step, sums);
       }
+      for (int half = 0; half < 2; ++half) sum[i][half] += sums[half].value();
     }
   }
 
@@ -151,7 +153,7 @@ class Softmax {
   // The weights of one product as its first operand: registers are upper and lower rows of the
   // first half of the tokens, then of the second.
   __device__ void pack(unsigned (&a)[4], const float (&weights)[kTokenTiles][4],
-                       const ValueScales& value_scales, int tile, int step) {
+                       const ValueScales& value_scales, int step, Mma::WeightSum (&sums)[2]) {
     constexpr int kTiles = Mma::kPack / 2;  // of 8 tokens, in a register
 #pragma unroll
     for (int i = 0; i < 4; ++i) {
@@ -163,7 +165,7 @@ class Softmax {
         values[j] = weights[first + j / 2][2 * half + j % 2];
         ratio[j] = Scale::kPerToken ? value_scales.ratio[first + j / 2][j % 2] : 1;
       }
-      a[i] = Mma::weights(values, ratio, sum[tile][half]);
+      a[i] = Mma::weights(values, ratio, sums[half]);
     }
   }
 

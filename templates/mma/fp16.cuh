@@ -20,13 +20,19 @@ struct Mma {
     return cvt_rn_f16x2_f32(values[0], values[1]);
   }
 
-  // Softmax weights as an operand, each times its ratio, a power of two up to 1. `sum` takes them
-  // as they were rounded; the product is exact.
+  // Of a row's weights in a tile, as they were rounded.
+  struct WeightSum {
+    float sum = 0;
+    __device__ float value() const { return sum; }
+  };
+
+  // Softmax weights as an operand, each times its ratio, a power of two up to 1. The product is
+  // exact.
   static __device__ unsigned weights(const float (&values)[2], const float (&ratio)[2],
-                                     float& sum) {
+                                     WeightSum& sum) {
     const unsigned pair = pack(values);
-    sum += cvt_f32_f16(pair & 0xffff);
-    sum += cvt_f32_f16(mov_b32_high(pair));
+    sum.sum += cvt_f32_f16(pair & 0xffff);
+    sum.sum += cvt_f32_f16(mov_b32_high(pair));
     return Scale::kPerToken ? mul_rn_f16x2(pair, pack(ratio)) : pair;
   }
 

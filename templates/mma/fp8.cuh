@@ -3,6 +3,7 @@
 #include "ptx/convert.cuh"
 #include "ptx/mma_fp8.cuh"
 #include "ptx/mov.cuh"
+#include "ptx/multiply.cuh"
 
 namespace octavo {
 
@@ -23,26 +24,39 @@ struct Fp8Mma {
     return low | high << 16;
   }
 
+  // Of a row's weights in a tile, as they were rounded. fp16 serves: it has eight bits more than a
+  // weight, and the sum of a tile's is at most 2^kWeightExponent times its tokens.
+  struct WeightSum {
+    unsigned pair = 0;
+    __device__ float value() const {
+      return cvt_f32_f16(pair & 0xffff) + cvt_f32_f16(mov_b32_high(pair));
+    }
+  };
+
   // Softmax weights as an operand, each times its ratio, a power of two up to 1. e4m3 has no room
-  // for exact products, so these are rounded, and `sum` takes what the weights became.
+  // for exact products, so these are rounded, and the sum takes what the weights became.
   static __device__ unsigned weights(const float (&values)[4], const float (&ratio)[4],
-                                     float& sum) {
+                                     WeightSum& sum) {
     float products[4];
     for (int i = 0; i < 4; ++i) products[i] = values[i] * ratio[i];
     const unsigned word = pack(products);
     for (int i = 0; i < 2; ++i) {
       const unsigned pair = Fp8Convert::f16x2_from_e4m3x2(i == 0 ? word : mov_b32_high(word));
-      sum += cvt_f32_f16(pair & 0xffff) * reciprocal(ratio[2 * i]);
-      sum += cvt_f32_f16(mov_b32_high(pair)) * reciprocal(ratio[2 * i + 1]);
+      sum.pair = fma_rn_f16x2(pair, reciprocals(ratio[2 * i], ratio[2 * i + 1]), sum.pair);
     }
     return word;
   }
 
  private:
+  static __device__ unsigned reciprocals(float a, float b) {
+    constexpr unsigned kOnes = 0x3c003c00;
+    if constexpr (!Scale::kPerToken) return kOnes;
+    return cvt_rn_f16x2_f32(reciprocal(a), reciprocal(b));
+  }
+
+  // What is below fp16's range made its weight 0.
   static __device__ float reciprocal(float ratio) {
-    if constexpr (!Scale::kPerToken) return 1;
-    return __uint_as_float((254u << 23) -
-                           __float_as_uint(ratio));  // a ratio of 0 made its weight 0
+    return __uint_as_float((254u << 23) - __float_as_uint(fmaxf(ratio, 0x1p-15f)));
   }
 };
 

@@ -43,6 +43,7 @@ struct Ring {
   __device__ void advance() {
     if (++index == kCount) index = 0, parity ^= 1;
   }
+  __device__ int before() const { return (index + kCount - 1) % kCount; }
 };
 
 // A tile's stage, and that of its factors.
@@ -69,9 +70,10 @@ struct Memory {
   __device__ float* key_scales(const Stage& stage) const {
     return reinterpret_cast<float*>(base + kKeyScalesOffset + stage.index * kScaleBytes);
   }
-  __device__ float* factors(const Stage& stage) const {
-    return reinterpret_cast<float*>(base + kFactorsOffset + stage.factors.index * kFactorBytes);
+  __device__ float* factors(int stage) const {
+    return reinterpret_cast<float*>(base + kFactorsOffset + stage * kFactorBytes);
   }
+  __device__ float* factors(const Stage& stage) const { return factors(stage.factors.index); }
 
   __device__ unsigned queries(int consumer) const {
     return address + consumer * QueryMatrix::kBytes;

@@ -1,8 +1,9 @@
 #pragma once
 
-#include "prefill/memory.cuh"
+#include "prefill/strips.cuh"
 #include "ptx/cp_async.cuh"
 #include "ptx/fence.cuh"
+#include "ptx/mov.cuh"
 #include "ptx/special.cuh"
 #include "ptx/warpgroup.cuh"
 
@@ -30,25 +31,23 @@ inline __device__ void relate_scales(float* factors, float largest_before) {
 template <int kUnits>
 struct UnitOfLane {
   static constexpr bool kWholeRows = 32 % kUnits == 0;
-  static constexpr int kAtOnce = !kWholeRows ? 1 : kUnits > 8 ? 2 : 4;  // as registers allow
   int row, unit, more_rows;
 
-  explicit __device__ UnitOfLane(int first) {
-    const int index = lane_id() + (kWholeRows ? 0 : first);
+  __device__ UnitOfLane(int lane, int first) {
+    const int index = lane + (kWholeRows ? 0 : first);
     row = index / kUnits, unit = index % kUnits;
     more_rows = kWholeRows ? first / kUnits : 0;
   }
 };
 
-// The warpgroup that brings tiles to shared memory. A warp takes strips of 16 tokens in turn, and
-// what it copies it also transposes, so that the warps need not wait for each other for it.
+// The warpgroup that brings tiles to shared memory.
 class Producer {
  public:
   __device__ Producer(const KvCache& cache, const Tokens& tokens, const Memory& memory)
       : cache_(cache), tokens_(tokens), memory_(memory) {}
 
   __device__ void run() {
-    look_up(tokens_.first);
+    strips_.look_up(cache_, tokens_.first, tokens_.end);
 #pragma unroll 1
     for (int token = tokens_.first - kAhead * kTileTokens; token < tokens_.end;
          token += kTileTokens) {
@@ -67,76 +66,52 @@ class Producer {
   // While a tile's V is transposed another one is on its way: one copied just before if there is no
   // earlier one. The fence after it may wait for what the thread has only just begun.
   static constexpr bool kCopiesFirst = Values::kTransposed && kAhead == 1;
-  static constexpr int kStrips = kTileTokens / 16;
-  static constexpr int kWarpStrips = (kStrips + 3) / 4;
-  static constexpr int kLookUps = (kWarpStrips + 1) / 2;
-
-  static __device__ int strip(int i) { return warp_id() % 4 + 4 * i; }
 
   // Starts a tile's copies, one commit group; beyond the last tile the group is empty.
   __device__ void copy(int first_token, const Stage& to) {
     if (first_token < tokens_.end) {
       memory_.wait_empty(Barrier::keys_empty, to);
-      const int stage = to.index;
-      copy_rows<KeyMatrix>(memory_.keys(stage), cache_.k);
-      if constexpr (Values::kTransposed) {
-        copy_rows<Values::Copied>(memory_.copied_values(stage), cache_.v);
-      } else {
-        memory_.wait_empty(Barrier::values_empty, to);
-        copy_rows<Values::Copied>(memory_.values(stage), cache_.v);
+      if constexpr (!Values::kTransposed) memory_.wait_empty(Barrier::values_empty, to);
+      const unsigned values =
+          Values::kTransposed ? memory_.copied_values(to.index) : memory_.values(to.index);
+#pragma unroll 1
+      for (int i = 0; i < kWarpStrips; ++i) {
+        const int strip = strip_of_warp(i);
+        if (kStrips % 4 != 0 && strip >= kStrips) break;
+        const StripRows rows = strips_.strip(i);
+        copy_rows<KeyMatrix>(memory_.keys(to.index) + strip * KeyMatrix::kStripBytes, rows,
+                             cache_.k);
+        copy_rows<Values::Copied>(values + strip * Values::Copied::kStripBytes, rows, cache_.v);
+        if constexpr (Scale::kPerToken) {
+          copy_scales(memory_.key_scales(to) + 16 * strip, rows, cache_.k_scale);
+          copy_scales(memory_.factors(to) + 16 * strip, rows, cache_.v_scale);
+        }
       }
-      if constexpr (Scale::kPerToken) {
-        copy_scales(memory_.key_scales(to), cache_.k_scale);
-        copy_scales(memory_.factors(to), cache_.v_scale);
-      }
-      look_up(first_token + kTileTokens);
+      strips_.look_up(cache_, first_token + kTileTokens, tokens_.end);
     }
     cp_async_commit_group();
-  }
-
-  // Finds the rows of a tile before it is copied: half a warp has 16 tokens' each.
-  __device__ void look_up(int first_token) {
-#pragma unroll
-    for (int i = 0; i < kLookUps; ++i) {
-      const int of = strip(2 * i + lane_id() / 16);
-      const int token = first_token + 16 * of + lane_id() % 16;
-      row_[i] = -1;  // not there
-      if (of < kStrips && token < tokens_.end) {
-        row_[i] =
-            static_cast<int>(KvLayout::row(cache_, sequence_of_block(), kv_head_of_block(), token));
-      }
-    }
   }
 
   // Tokens that are not there become zeros, so that nothing read from the tile is a NaN that no one
   // wrote.
   template <class To>
-  __device__ void copy_rows(unsigned to, DeviceAddress from) {
-#pragma unroll
-    for (int i = 0; i < kWarpStrips; ++i) {
-      if (kStrips % 4 != 0 && strip(i) >= kStrips) break;
-      const unsigned strip_to = to + strip(i) * To::kStripBytes;
-#pragma unroll UnitOfLane < To::kUnits> ::kAtOnce
-      for (int first = 0; first < 16 * To::kUnits; first += 32) {
-        const UnitOfLane<To::kUnits> of(first);
-        const int row = __shfl_sync(0xffffffff, row_[i / 2], of.row + of.more_rows + i % 2 * 16);
-        const DeviceAddress address =
-            from + of.unit * 16 + max(row, 0) * static_cast<long long>(To::kUnits * 16);
-        cp_async_16(strip_to + To::unit(of.row, of.unit, of.more_rows), address, row < 0 ? 0 : 16);
-      }
+  static __device__ void copy_rows(unsigned to, const StripRows& rows, DeviceAddress from) {
+    const StripUnits<To::kUnits> units(rows, from);
+    constexpr int kAtOnce = UnitOfLane<To::kUnits>::kWholeRows ? 8 : 1;
+    const int lane = mov_laneid();  // the places of a strip's units would take too many registers
+#pragma unroll kAtOnce
+    for (int i = 0; i < 16 * To::kUnits; i += 32) {
+      const UnitOfLane<To::kUnits> of(lane, i);
+      cp_async_16(to + To::unit(of.row, of.unit, of.more_rows), units.address(i), units.bytes(i));
     }
   }
 
-  __device__ void copy_scales(const float* to, DeviceAddress from) {
-    const unsigned scales = static_cast<unsigned>(__cvta_generic_to_shared(to));
-#pragma unroll
-    for (int i = 0; i < kLookUps; ++i) {
-      const int of = strip(2 * i + lane_id() / 16);
-      const DeviceAddress address = from + max(row_[i], 0) * 4ll;
-      if (of < kStrips) {
-        cp_async_4(scales + (16 * of + lane_id() % 16) * 4, address, row_[i] < 0 ? 0 : 4);
-      }
-    }
+  static __device__ void copy_scales(const float* to, const StripRows& rows, DeviceAddress from) {
+    const StripUnits<1, 4> units(rows, from);
+    const DeviceAddress scale = units.address(0);
+    const int bytes = units.bytes(0);
+    if (lane_id() >= 16) return;
+    cp_async_4(static_cast<unsigned>(__cvta_generic_to_shared(to + lane_id())), scale, bytes);
   }
 
   __device__ void publish_keys(bool first) {
@@ -158,8 +133,9 @@ class Producer {
     if constexpr (Values::kTransposed) {
 #pragma unroll 1
       for (int i = 0; i < kWarpStrips; ++i) {
-        if (kStrips % 4 != 0 && strip(i) >= kStrips) break;
-        Values::place(memory_.values(stage), memory_.copied_values(stage), strip(i));
+        const int strip = strip_of_warp(i);
+        if (kStrips % 4 != 0 && strip >= kStrips) break;
+        Values::place(memory_.values(stage), memory_.copied_values(stage), strip);
       }
       fence_proxy_async();
     }
@@ -169,7 +145,7 @@ class Producer {
   const KvCache& cache_;
   const Tokens& tokens_;
   const Memory& memory_;
-  int row_[kLookUps];  // in the cache, of the lane's tokens of the tile that is copied next
+  TileStrips strips_;  // of the tile that is copied next, in the cache
   Stage stage_;
 };
 

@@ -52,8 +52,10 @@ class Softmax {
   __device__ void weigh(Weights& weights, float (&factor)[2], Scores& scores,
                         const float* factors) {
     for (int half = 0; half < 2; ++half) factor[half] = exponentiate(scores, half);
+    Mma::WeightSum sums[2];
 #pragma unroll
-    for (int step = 0; step < kTileSteps; ++step) pack(weights[step], scores, factors, step);
+    for (int step = 0; step < kTileSteps; ++step) pack(weights[step], scores, factors, step, sums);
+    for (int half = 0; half < 2; ++half) sum[half] += sums[half].value();
     if constexpr (Scale::kPerToken) {
       for (float& value : factor) value *= factors[kTileTokens];
     }
@@ -107,7 +109,8 @@ class Softmax {
 
   // The weights of one product as its first operand: registers are upper and lower rows of the
   // first half of the tokens, then of the second.
-  __device__ void pack(unsigned (&a)[4], const Scores& weights, const float* factors, int step) {
+  __device__ void pack(unsigned (&a)[4], const Scores& weights, const float* factors, int step,
+                       Mma::WeightSum (&sums)[2]) {
     constexpr int kTiles = Mma::kPack / 2;  // of 8 tokens, in a register
 #pragma unroll
     for (int i = 0; i < 4; ++i) {
@@ -124,7 +127,7 @@ class Softmax {
           values[2 * tile + j] = weights[4 * (first + tile) + 2 * half + j];
         }
       }
-      a[i] = Mma::weights(values, ratio, sum[half]);
+      a[i] = Mma::weights(values, ratio, sums[half]);
     }
   }
 

@@ -1,4 +1,4 @@
-// Halves of a register.
+// Moves of what is no whole register.
 #pragma once
 
 namespace octavo {
@@ -8,6 +8,14 @@ inline __device__ unsigned short mov_b32_high(unsigned word) {
   unsigned short high;
   asm("{\n\t.reg .b16 low;\n\tmov.b32 {low, %0}, %1;\n\t}" : "=h"(high) : "r"(word));
   return high;
+}
+
+// The lane's number, read anew: what is computed from it is not kept in registers from one time to
+// the next.
+inline __device__ int mov_laneid() {
+  int lane;
+  asm volatile("mov.u32 %0, %%laneid;" : "=r"(lane));
+  return lane;
 }
 
 }  // namespace octavo

@@ -19,14 +19,28 @@ struct Values {
   static __device__ void place(unsigned operand, unsigned copied, int strip) {
     const int lane = threadIdx.x % 32;
     copied += strip * Copied::kStripBytes;
-#pragma unroll 4
-    for (int dim = 0; dim < kHeadDimV; dim += 32) {
-      unsigned pairs[4];  // tokens 0 to 7 and 8 to 15 of 16 dims, then of 16 more
-      ldmatrix_x4_trans(pairs, copied + Copied::unit(lane % 16, lane / 16, 0, dim / 16));
-      const unsigned words[4] = {
-          __byte_perm(pairs[0], pairs[1], 0x6420), __byte_perm(pairs[0], pairs[1], 0x7531),
-          __byte_perm(pairs[2], pairs[3], 0x6420), __byte_perm(pairs[2], pairs[3], 0x7531)};
-      stmatrix_x4(operand + Operand::unit(lane, 0, dim, strip), words);
+    // Two at once, as waiting for each load is what takes time; rows that are no divisor of 512
+    // bytes have used up the producer's registers elsewhere.
+    constexpr int kAtOnce =
+        512 % kHeadDimQk == 0 && 512 % kHeadDimV == 0 && kHeadDimV >= 64 ? 2 : 1;
+    constexpr int kDims = 32 * kAtOnce;
+#pragma unroll 1
+    for (int first = 0; first < kHeadDimV; first += kDims) {
+      unsigned pairs[kAtOnce][4];  // tokens 0 to 7 and 8 to 15 of 16 dims, then of 16 more
+#pragma unroll
+      for (int i = 0; i < kAtOnce; ++i) {
+        const int dim = first + 32 * i;
+        ldmatrix_x4_trans(pairs[i], copied + Copied::unit(lane % 16, lane / 16, 0, dim / 16));
+      }
+#pragma unroll
+      for (int i = 0; i < kAtOnce; ++i) {
+        const int dim = first + 32 * i;
+        const unsigned(&of)[4] = pairs[i];
+        const unsigned words[4] = {
+            __byte_perm(of[0], of[1], 0x6420), __byte_perm(of[0], of[1], 0x7531),
+            __byte_perm(of[2], of[3], 0x6420), __byte_perm(of[2], of[3], 0x7531)};
+        stmatrix_x4(operand + Operand::unit(lane, 0, dim, strip), words);
+      }
     }
   }
 

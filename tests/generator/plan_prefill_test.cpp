@@ -50,10 +50,12 @@ std::string constant_of(const Plan& plan, std::string_view name) {
 }  // namespace
 
 TEST_CASE("every row of prefill's axes is selected by some spec, and its source can be emitted") {
+  Spec small_pages = spec_of(128);
+  small_pages.kv_cache.page_size = 8;
   std::set<std::pair<std::string, std::string>> selected;
   for (const Spec& spec :
        {spec_of(128), two_levels(128), spec_of(128, Matmul::bf16, DataType::bf16),
-        spec_of(128, Matmul::fp16, DataType::fp16)}) {
+        spec_of(128, Matmul::fp16, DataType::fp16), small_pages}) {
     const Plan prefill = plan_of(spec);
     for (const Policy& policy : prefill.policies) selected.emplace(policy.axis, policy.file);
     CHECK(emit(prefill).text.find("octavo_prefill(") != std::string::npos);

@@ -239,13 +239,21 @@ inline __device__ unsigned cvt_rn_f16x2_e5m2x2(unsigned short pair) {
 
 // ---- templates/ptx/mov.cuh ----------------------------------------------------------------------
 
-// Halves of a register.
+// Moves of what is no whole register.
 
 // A shift would be an instruction of its own: the instructions that read a half can be told which.
 inline __device__ unsigned short mov_b32_high(unsigned word) {
   unsigned short high;
   asm("{\n\t.reg .b16 low;\n\tmov.b32 {low, %0}, %1;\n\t}" : "=h"(high) : "r"(word));
   return high;
+}
+
+// The lane's number, read anew: what is computed from it is not kept in registers from one time to
+// the next.
+inline __device__ int mov_laneid() {
+  int lane;
+  asm volatile("mov.u32 %0, %%laneid;" : "=r"(lane));
+  return lane;
 }
 
 // ---- templates/fp8_convert/hardware.cuh ---------------------------------------------------------
@@ -419,6 +427,33 @@ inline __device__ void mma_m16n8k32_e4m3_e5m2(float (&d)[4], const unsigned (&a)
       : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));
 }
 
+// ---- templates/ptx/multiply.cuh -----------------------------------------------------------------
+
+// Products of pairs of 16-bit floats; subnormals count.
+
+inline __device__ unsigned mul_rn_f16x2(unsigned a, unsigned b) {
+  unsigned product;
+  asm("mul.rn.f16x2 %0, %1, %2;" : "=r"(product) : "r"(a), "r"(b));
+  return product;
+}
+
+inline __device__ unsigned fma_rn_f16x2(unsigned a, unsigned b, unsigned c) {
+  unsigned sum;
+  asm("fma.rn.f16x2 %0, %1, %2, %3;" : "=r"(sum) : "r"(a), "r"(b), "r"(c));
+  return sum;
+}
+
+inline __device__ unsigned fma_rn_bf16x2(unsigned a, unsigned b, unsigned c) {
+  unsigned sum;
+  asm("fma.rn.bf16x2 %0, %1, %2, %3;" : "=r"(sum) : "r"(a), "r"(b), "r"(c));
+  return sum;
+}
+
+// Only sm_90 and later multiply without adding; adding -0 keeps the sign of zero.
+inline __device__ unsigned mul_rn_bf16x2(unsigned a, unsigned b) {
+  return fma_rn_bf16x2(a, b, 0x80008000);
+}
+
 // ---- templates/mma/fp8.cuh ----------------------------------------------------------------------
 
 // What the tensor cores multiply: queries and softmax weights in e4m3 by the cache's own bytes, 32
@@ -438,26 +473,39 @@ struct Fp8Mma {
     return low | high << 16;
   }
 
+  // Of a row's weights in a tile, as they were rounded. fp16 serves: it has eight bits more than a
+  // weight, and the sum of a tile's is at most 2^kWeightExponent times its tokens.
+  struct WeightSum {
+    unsigned pair = 0;
+    __device__ float value() const {
+      return cvt_f32_f16(pair & 0xffff) + cvt_f32_f16(mov_b32_high(pair));
+    }
+  };
+
   // Softmax weights as an operand, each times its ratio, a power of two up to 1. e4m3 has no room
-  // for exact products, so these are rounded, and `sum` takes what the weights became.
+  // for exact products, so these are rounded, and the sum takes what the weights became.
   static __device__ unsigned weights(const float (&values)[4], const float (&ratio)[4],
-                                     float& sum) {
+                                     WeightSum& sum) {
     float products[4];
     for (int i = 0; i < 4; ++i) products[i] = values[i] * ratio[i];
     const unsigned word = pack(products);
     for (int i = 0; i < 2; ++i) {
       const unsigned pair = Fp8Convert::f16x2_from_e4m3x2(i == 0 ? word : mov_b32_high(word));
-      sum += cvt_f32_f16(pair & 0xffff) * reciprocal(ratio[2 * i]);
-      sum += cvt_f32_f16(mov_b32_high(pair)) * reciprocal(ratio[2 * i + 1]);
+      sum.pair = fma_rn_f16x2(pair, reciprocals(ratio[2 * i], ratio[2 * i + 1]), sum.pair);
     }
     return word;
   }
 
  private:
+  static __device__ unsigned reciprocals(float a, float b) {
+    constexpr unsigned kOnes = 0x3c003c00;
+    if constexpr (!Scale::kPerToken) return kOnes;
+    return cvt_rn_f16x2_f32(reciprocal(a), reciprocal(b));
+  }
+
+  // What is below fp16's range made its weight 0.
   static __device__ float reciprocal(float ratio) {
-    if constexpr (!Scale::kPerToken) return 1;
-    return __uint_as_float((254u << 23) -
-                           __float_as_uint(ratio));  // a ratio of 0 made its weight 0
+    return __uint_as_float((254u << 23) - __float_as_uint(fmaxf(ratio, 0x1p-15f)));
   }
 };
 
@@ -564,14 +612,28 @@ struct Values {
   static __device__ void place(unsigned operand, unsigned copied, int strip) {
     const int lane = threadIdx.x % 32;
     copied += strip * Copied::kStripBytes;
-#pragma unroll 4
-    for (int dim = 0; dim < kHeadDimV; dim += 32) {
-      unsigned pairs[4];  // tokens 0 to 7 and 8 to 15 of 16 dims, then of 16 more
-      ldmatrix_x4_trans(pairs, copied + Copied::unit(lane % 16, lane / 16, 0, dim / 16));
-      const unsigned words[4] = {
-          __byte_perm(pairs[0], pairs[1], 0x6420), __byte_perm(pairs[0], pairs[1], 0x7531),
-          __byte_perm(pairs[2], pairs[3], 0x6420), __byte_perm(pairs[2], pairs[3], 0x7531)};
-      stmatrix_x4(operand + Operand::unit(lane, 0, dim, strip), words);
+    // Two at once, as waiting for each load is what takes time; rows that are no divisor of 512
+    // bytes have used up the producer's registers elsewhere.
+    constexpr int kAtOnce =
+        512 % kHeadDimQk == 0 && 512 % kHeadDimV == 0 && kHeadDimV >= 64 ? 2 : 1;
+    constexpr int kDims = 32 * kAtOnce;
+#pragma unroll 1
+    for (int first = 0; first < kHeadDimV; first += kDims) {
+      unsigned pairs[kAtOnce][4];  // tokens 0 to 7 and 8 to 15 of 16 dims, then of 16 more
+#pragma unroll
+      for (int i = 0; i < kAtOnce; ++i) {
+        const int dim = first + 32 * i;
+        ldmatrix_x4_trans(pairs[i], copied + Copied::unit(lane % 16, lane / 16, 0, dim / 16));
+      }
+#pragma unroll
+      for (int i = 0; i < kAtOnce; ++i) {
+        const int dim = first + 32 * i;
+        const unsigned(&of)[4] = pairs[i];
+        const unsigned words[4] = {
+            __byte_perm(of[0], of[1], 0x6420), __byte_perm(of[0], of[1], 0x7531),
+            __byte_perm(of[2], of[3], 0x6420), __byte_perm(of[2], of[3], 0x7531)};
+        stmatrix_x4(operand + Operand::unit(lane, 0, dim, strip), words);
+      }
     }
   }
 
@@ -718,6 +780,7 @@ struct Ring {
   __device__ void advance() {
     if (++index == kCount) index = 0, parity ^= 1;
   }
+  __device__ int before() const { return (index + kCount - 1) % kCount; }
 };
 
 // A tile's stage, and that of its factors.
@@ -744,9 +807,10 @@ struct Memory {
   __device__ float* key_scales(const Stage& stage) const {
     return reinterpret_cast<float*>(base + kKeyScalesOffset + stage.index * kScaleBytes);
   }
-  __device__ float* factors(const Stage& stage) const {
-    return reinterpret_cast<float*>(base + kFactorsOffset + stage.factors.index * kFactorBytes);
+  __device__ float* factors(int stage) const {
+    return reinterpret_cast<float*>(base + kFactorsOffset + stage * kFactorBytes);
   }
+  __device__ float* factors(const Stage& stage) const { return factors(stage.factors.index); }
 
   __device__ unsigned queries(int consumer) const {
     return address + consumer * QueryMatrix::kBytes;
@@ -806,6 +870,66 @@ inline __device__ Tokens tokens_of(const Rows& rows) {
   return {Mask::first(rows.position(0)) / kTileTokens * kTileTokens,
           Mask::end(rows.position(rows.count - 1), rows.kv_length)};
 }
+
+// ---- templates/prefill/strips.cuh ---------------------------------------------------------------
+
+// The producer's warps take strips of 16 tokens of a tile in turn. What a warp copied it also
+// transposes, so that warps need not wait for each other for it.
+constexpr int kStrips = kTileTokens / 16;
+constexpr int kWarpStrips = (kStrips + 3) / 4;
+
+inline __device__ int strip_of_warp(int i) { return warp_id() % 4 + 4 * i; }
+
+// ---- templates/strip_rows/adjacent.cuh ----------------------------------------------------------
+
+// Where in the cache a strip's rows are: one after another, as no strip crosses a page. A layer's
+// rows number fewer than 2^31.
+struct StripRows {
+  int first = 0;
+  int count = 0;  // wanted ones, from the first on; may be more than a strip has
+};
+
+// Those of the warp's strips of a tile.
+class TileStrips {
+ public:
+  // Starts to find those of the tile at `first_token`, of which tokens before `end` are wanted.
+  __device__ void look_up(const KvCache& cache, int first_token, int end) {
+    const int token = first_token + 16 * strip_of_warp(lane_id());
+    wanted_ = end - first_token;
+    found_ = -1;
+    if (lane_id() < kWarpStrips && token < end) {
+      found_ =
+          static_cast<int>(KvLayout::row(cache, sequence_of_block(), kv_head_of_block(), token));
+    }
+  }
+
+  // Waits for what look_up started. Nothing is wanted of a page that is not there.
+  __device__ StripRows strip(int i) const {
+    const int first = __shfl_sync(0xffffffff, found_, i);
+    return {max(first, 0), first < 0 ? 0 : wanted_ - 16 * strip_of_warp(i)};
+  }
+
+ private:
+  int found_ = -1;  // the first row of the lane's strip
+  int wanted_ = 0;  // tokens of the tile
+};
+
+// A strip's rows of kUnits units each, counted through; the lane's are lane, lane + 32, ...
+template <int kUnits, int kUnitBytes = 16>
+class StripUnits {
+ public:
+  __device__ StripUnits(const StripRows& rows, DeviceAddress cache)
+      : lane_(cache + (static_cast<long long>(rows.first) * kUnits + lane_id()) * kUnitBytes),
+        wanted_(rows.count * kUnits - lane_id()) {}
+
+  // Of unit i + lane: where it is, and how many of its bytes are wanted.
+  __device__ DeviceAddress address(int i) const { return lane_ + i * kUnitBytes; }
+  __device__ int bytes(int i) const { return i < wanted_ ? kUnitBytes : 0; }
+
+ private:
+  DeviceAddress lane_;
+  int wanted_;
+};
 
 // ---- templates/ptx/wgmma_group.cuh --------------------------------------------------------------
 
@@ -1032,8 +1156,10 @@ class Softmax {
   __device__ void weigh(Weights& weights, float (&factor)[2], Scores& scores,
                         const float* factors) {
     for (int half = 0; half < 2; ++half) factor[half] = exponentiate(scores, half);
+    Mma::WeightSum sums[2];
 #pragma unroll
-    for (int step = 0; step < kTileSteps; ++step) pack(weights[step], scores, factors, step);
+    for (int step = 0; step < kTileSteps; ++step) pack(weights[step], scores, factors, step, sums);
+    for (int half = 0; half < 2; ++half) sum[half] += sums[half].value();
     if constexpr (Scale::kPerToken) {
       for (float& value : factor) value *= factors[kTileTokens];
     }
@@ -1087,7 +1213,8 @@ class Softmax {
 
   // The weights of one product as its first operand: registers are upper and lower rows of the
   // first half of the tokens, then of the second.
-  __device__ void pack(unsigned (&a)[4], const Scores& weights, const float* factors, int step) {
+  __device__ void pack(unsigned (&a)[4], const Scores& weights, const float* factors, int step,
+                       Mma::WeightSum (&sums)[2]) {
     constexpr int kTiles = Mma::kPack / 2;  // of 8 tokens, in a register
 #pragma unroll
     for (int i = 0; i < 4; ++i) {
@@ -1104,7 +1231,7 @@ class Softmax {
           values[2 * tile + j] = weights[4 * (first + tile) + 2 * half + j];
         }
       }
-      a[i] = Mma::weights(values, ratio, sum[half]);
+      a[i] = Mma::weights(values, ratio, sums[half]);
     }
   }
 
@@ -1365,9 +1492,7 @@ class Consumer {
     if constexpr (!Scale::kPerToken) {
       return Scale::of_head(arguments_.cache.v_scale, kv_head_of_block());
     }
-    Stage last = stage_;
-    last.factors.index = (last.factors.index + kStages) % (kStages + 1);
-    return memory_.factors(last)[kTileTokens + 1];
+    return memory_.factors(stage_.factors.before())[kTileTokens + 1];
   }
 
   // Starts a tile's scores, once its keys are there.
@@ -1460,25 +1585,23 @@ inline __device__ void relate_scales(float* factors, float largest_before) {
 template <int kUnits>
 struct UnitOfLane {
   static constexpr bool kWholeRows = 32 % kUnits == 0;
-  static constexpr int kAtOnce = !kWholeRows ? 1 : kUnits > 8 ? 2 : 4;  // as registers allow
   int row, unit, more_rows;
 
-  explicit __device__ UnitOfLane(int first) {
-    const int index = lane_id() + (kWholeRows ? 0 : first);
+  __device__ UnitOfLane(int lane, int first) {
+    const int index = lane + (kWholeRows ? 0 : first);
     row = index / kUnits, unit = index % kUnits;
     more_rows = kWholeRows ? first / kUnits : 0;
   }
 };
 
-// The warpgroup that brings tiles to shared memory. A warp takes strips of 16 tokens in turn, and
-// what it copies it also transposes, so that the warps need not wait for each other for it.
+// The warpgroup that brings tiles to shared memory.
 class Producer {
  public:
   __device__ Producer(const KvCache& cache, const Tokens& tokens, const Memory& memory)
       : cache_(cache), tokens_(tokens), memory_(memory) {}
 
   __device__ void run() {
-    look_up(tokens_.first);
+    strips_.look_up(cache_, tokens_.first, tokens_.end);
 #pragma unroll 1
     for (int token = tokens_.first - kAhead * kTileTokens; token < tokens_.end;
          token += kTileTokens) {
@@ -1497,76 +1620,52 @@ class Producer {
   // While a tile's V is transposed another one is on its way: one copied just before if there is no
   // earlier one. The fence after it may wait for what the thread has only just begun.
   static constexpr bool kCopiesFirst = Values::kTransposed && kAhead == 1;
-  static constexpr int kStrips = kTileTokens / 16;
-  static constexpr int kWarpStrips = (kStrips + 3) / 4;
-  static constexpr int kLookUps = (kWarpStrips + 1) / 2;
-
-  static __device__ int strip(int i) { return warp_id() % 4 + 4 * i; }
 
   // Starts a tile's copies, one commit group; beyond the last tile the group is empty.
   __device__ void copy(int first_token, const Stage& to) {
     if (first_token < tokens_.end) {
       memory_.wait_empty(Barrier::keys_empty, to);
-      const int stage = to.index;
-      copy_rows<KeyMatrix>(memory_.keys(stage), cache_.k);
-      if constexpr (Values::kTransposed) {
-        copy_rows<Values::Copied>(memory_.copied_values(stage), cache_.v);
-      } else {
-        memory_.wait_empty(Barrier::values_empty, to);
-        copy_rows<Values::Copied>(memory_.values(stage), cache_.v);
+      if constexpr (!Values::kTransposed) memory_.wait_empty(Barrier::values_empty, to);
+      const unsigned values =
+          Values::kTransposed ? memory_.copied_values(to.index) : memory_.values(to.index);
+#pragma unroll 1
+      for (int i = 0; i < kWarpStrips; ++i) {
+        const int strip = strip_of_warp(i);
+        if (kStrips % 4 != 0 && strip >= kStrips) break;
+        const StripRows rows = strips_.strip(i);
+        copy_rows<KeyMatrix>(memory_.keys(to.index) + strip * KeyMatrix::kStripBytes, rows,
+                             cache_.k);
+        copy_rows<Values::Copied>(values + strip * Values::Copied::kStripBytes, rows, cache_.v);
+        if constexpr (Scale::kPerToken) {
+          copy_scales(memory_.key_scales(to) + 16 * strip, rows, cache_.k_scale);
+          copy_scales(memory_.factors(to) + 16 * strip, rows, cache_.v_scale);
+        }
       }
-      if constexpr (Scale::kPerToken) {
-        copy_scales(memory_.key_scales(to), cache_.k_scale);
-        copy_scales(memory_.factors(to), cache_.v_scale);
-      }
-      look_up(first_token + kTileTokens);
+      strips_.look_up(cache_, first_token + kTileTokens, tokens_.end);
     }
     cp_async_commit_group();
-  }
-
-  // Finds the rows of a tile before it is copied: half a warp has 16 tokens' each.
-  __device__ void look_up(int first_token) {
-#pragma unroll
-    for (int i = 0; i < kLookUps; ++i) {
-      const int of = strip(2 * i + lane_id() / 16);
-      const int token = first_token + 16 * of + lane_id() % 16;
-      row_[i] = -1;  // not there
-      if (of < kStrips && token < tokens_.end) {
-        row_[i] =
-            static_cast<int>(KvLayout::row(cache_, sequence_of_block(), kv_head_of_block(), token));
-      }
-    }
   }
 
   // Tokens that are not there become zeros, so that nothing read from the tile is a NaN that no one
   // wrote.
   template <class To>
-  __device__ void copy_rows(unsigned to, DeviceAddress from) {
-#pragma unroll
-    for (int i = 0; i < kWarpStrips; ++i) {
-      if (kStrips % 4 != 0 && strip(i) >= kStrips) break;
-      const unsigned strip_to = to + strip(i) * To::kStripBytes;
-#pragma unroll UnitOfLane < To::kUnits> ::kAtOnce
-      for (int first = 0; first < 16 * To::kUnits; first += 32) {
-        const UnitOfLane<To::kUnits> of(first);
-        const int row = __shfl_sync(0xffffffff, row_[i / 2], of.row + of.more_rows + i % 2 * 16);
-        const DeviceAddress address =
-            from + of.unit * 16 + max(row, 0) * static_cast<long long>(To::kUnits * 16);
-        cp_async_16(strip_to + To::unit(of.row, of.unit, of.more_rows), address, row < 0 ? 0 : 16);
-      }
+  static __device__ void copy_rows(unsigned to, const StripRows& rows, DeviceAddress from) {
+    const StripUnits<To::kUnits> units(rows, from);
+    constexpr int kAtOnce = UnitOfLane<To::kUnits>::kWholeRows ? 8 : 1;
+    const int lane = mov_laneid();  // the places of a strip's units would take too many registers
+#pragma unroll kAtOnce
+    for (int i = 0; i < 16 * To::kUnits; i += 32) {
+      const UnitOfLane<To::kUnits> of(lane, i);
+      cp_async_16(to + To::unit(of.row, of.unit, of.more_rows), units.address(i), units.bytes(i));
     }
   }
 
-  __device__ void copy_scales(const float* to, DeviceAddress from) {
-    const unsigned scales = static_cast<unsigned>(__cvta_generic_to_shared(to));
-#pragma unroll
-    for (int i = 0; i < kLookUps; ++i) {
-      const int of = strip(2 * i + lane_id() / 16);
-      const DeviceAddress address = from + max(row_[i], 0) * 4ll;
-      if (of < kStrips) {
-        cp_async_4(scales + (16 * of + lane_id() % 16) * 4, address, row_[i] < 0 ? 0 : 4);
-      }
-    }
+  static __device__ void copy_scales(const float* to, const StripRows& rows, DeviceAddress from) {
+    const StripUnits<1, 4> units(rows, from);
+    const DeviceAddress scale = units.address(0);
+    const int bytes = units.bytes(0);
+    if (lane_id() >= 16) return;
+    cp_async_4(static_cast<unsigned>(__cvta_generic_to_shared(to + lane_id())), scale, bytes);
   }
 
   __device__ void publish_keys(bool first) {
@@ -1588,8 +1687,9 @@ class Producer {
     if constexpr (Values::kTransposed) {
 #pragma unroll 1
       for (int i = 0; i < kWarpStrips; ++i) {
-        if (kStrips % 4 != 0 && strip(i) >= kStrips) break;
-        Values::place(memory_.values(stage), memory_.copied_values(stage), strip(i));
+        const int strip = strip_of_warp(i);
+        if (kStrips % 4 != 0 && strip >= kStrips) break;
+        Values::place(memory_.values(stage), memory_.copied_values(stage), strip);
       }
       fence_proxy_async();
     }
@@ -1599,7 +1699,7 @@ class Producer {
   const KvCache& cache_;
   const Tokens& tokens_;
   const Memory& memory_;
-  int row_[kLookUps];  // in the cache, of the lane's tokens of the tile that is copied next
+  TileStrips strips_;  // of the tile that is copied next, in the cache
   Stage stage_;
 };
 

@@ -134,6 +134,12 @@ inline __device__ unsigned mul_rn_f16x2(unsigned a, unsigned b) {
   return product;
 }
 
+inline __device__ unsigned fma_rn_f16x2(unsigned a, unsigned b, unsigned c) {
+  unsigned sum;
+  asm("fma.rn.f16x2 %0, %1, %2, %3;" : "=r"(sum) : "r"(a), "r"(b), "r"(c));
+  return sum;
+}
+
 inline __device__ unsigned fma_rn_bf16x2(unsigned a, unsigned b, unsigned c) {
   unsigned sum;
   asm("fma.rn.bf16x2 %0, %1, %2, %3;" : "=r"(sum) : "r"(a), "r"(b), "r"(c));

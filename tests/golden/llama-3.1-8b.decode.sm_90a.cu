@@ -180,13 +180,21 @@ inline __device__ unsigned cvt_rn_f16x2_e5m2x2(unsigned short pair) {
 
 // ---- templates/ptx/mov.cuh ----------------------------------------------------------------------
 
-// Halves of a register.
+// Moves of what is no whole register.
 
 // A shift would be an instruction of its own: the instructions that read a half can be told which.
 inline __device__ unsigned short mov_b32_high(unsigned word) {
   unsigned short high;
   asm("{\n\t.reg .b16 low;\n\tmov.b32 {low, %0}, %1;\n\t}" : "=h"(high) : "r"(word));
   return high;
+}
+
+// The lane's number, read anew: what is computed from it is not kept in registers from one time to
+// the next.
+inline __device__ int mov_laneid() {
+  int lane;
+  asm volatile("mov.u32 %0, %%laneid;" : "=r"(lane));
+  return lane;
 }
 
 // ---- templates/fp8_convert/hardware.cuh ---------------------------------------------------------
@@ -372,6 +380,12 @@ inline __device__ unsigned mul_rn_f16x2(unsigned a, unsigned b) {
   return product;
 }
 
+inline __device__ unsigned fma_rn_f16x2(unsigned a, unsigned b, unsigned c) {
+  unsigned sum;
+  asm("fma.rn.f16x2 %0, %1, %2, %3;" : "=r"(sum) : "r"(a), "r"(b), "r"(c));
+  return sum;
+}
+
 inline __device__ unsigned fma_rn_bf16x2(unsigned a, unsigned b, unsigned c) {
   unsigned sum;
   asm("fma.rn.bf16x2 %0, %1, %2, %3;" : "=r"(sum) : "r"(a), "r"(b), "r"(c));
@@ -398,13 +412,19 @@ struct Mma {
     return cvt_rn_f16x2_f32(values[0], values[1]);
   }
 
-  // Softmax weights as an operand, each times its ratio, a power of two up to 1. `sum` takes them
-  // as they were rounded; the product is exact.
+  // Of a row's weights in a tile, as they were rounded.
+  struct WeightSum {
+    float sum = 0;
+    __device__ float value() const { return sum; }
+  };
+
+  // Softmax weights as an operand, each times its ratio, a power of two up to 1. The product is
+  // exact.
   static __device__ unsigned weights(const float (&values)[2], const float (&ratio)[2],
-                                     float& sum) {
+                                     WeightSum& sum) {
     const unsigned pair = pack(values);
-    sum += cvt_f32_f16(pair & 0xffff);
-    sum += cvt_f32_f16(mov_b32_high(pair));
+    sum.sum += cvt_f32_f16(pair & 0xffff);
+    sum.sum += cvt_f32_f16(mov_b32_high(pair));
     return Scale::kPerToken ? mul_rn_f16x2(pair, pack(ratio)) : pair;
   }
 
@@ -1451,10 +1471,12 @@ class Softmax {
       float correction[2];
       for (int half = 0; half < 2; ++half) correction[half] = exponentiate(scores[i], i, half);
       rescale(outputs[i], correction[0] * shrink, correction[1] * shrink);
+      Mma::WeightSum sums[2];
 #pragma unroll
       for (int step = 0; step < kTileSteps; ++step) {
-        pack(weights[step][i], scores[i], value_scales, i, step);
+        pack(weights[step][i], scores[i], value_scales, step, sums);
       }
+      for (int half = 0; half < 2; ++half) sum[i][half] += sums[half].value();
     }
   }
 
@@ -1540,7 +1562,7 @@ class Softmax {
   // The weights of one product as its first operand: registers are upper and lower rows of the
   // first half of the tokens, then of the second.
   __device__ void pack(unsigned (&a)[4], const float (&weights)[kTokenTiles][4],
-                       const ValueScales& value_scales, int tile, int step) {
+                       const ValueScales& value_scales, int step, Mma::WeightSum (&sums)[2]) {
     constexpr int kTiles = Mma::kPack / 2;  // of 8 tokens, in a register
 #pragma unroll
     for (int i = 0; i < 4; ++i) {
@@ -1552,7 +1574,7 @@ class Softmax {
         values[j] = weights[first + j / 2][2 * half + j % 2];
         ratio[j] = Scale::kPerToken ? value_scales.ratio[first + j / 2][j % 2] : 1;
       }
-      a[i] = Mma::weights(values, ratio, sum[tile][half]);
+      a[i] = Mma::weights(values, ratio, sums[half]);
     }
   }
 

@@ -180,13 +180,21 @@ inline __device__ unsigned cvt_rn_f16x2_e5m2x2(unsigned short pair) {
 
 // ---- templates/ptx/mov.cuh ----------------------------------------------------------------------
 
-// Halves of a register.
+// Moves of what is no whole register.
 
 // A shift would be an instruction of its own: the instructions that read a half can be told which.
 inline __device__ unsigned short mov_b32_high(unsigned word) {
   unsigned short high;
   asm("{\n\t.reg .b16 low;\n\tmov.b32 {low, %0}, %1;\n\t}" : "=h"(high) : "r"(word));
   return high;
+}
+
+// The lane's number, read anew: what is computed from it is not kept in registers from one time to
+// the next.
+inline __device__ int mov_laneid() {
+  int lane;
+  asm volatile("mov.u32 %0, %%laneid;" : "=r"(lane));
+  return lane;
 }
 
 // ---- templates/fp8_convert/hardware.cuh ---------------------------------------------------------
@@ -327,6 +335,33 @@ inline __device__ void mma_m16n8k32_e4m3_e5m2(float (&d)[4], const unsigned (&a)
       : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));
 }
 
+// ---- templates/ptx/multiply.cuh -----------------------------------------------------------------
+
+// Products of pairs of 16-bit floats; subnormals count.
+
+inline __device__ unsigned mul_rn_f16x2(unsigned a, unsigned b) {
+  unsigned product;
+  asm("mul.rn.f16x2 %0, %1, %2;" : "=r"(product) : "r"(a), "r"(b));
+  return product;
+}
+
+inline __device__ unsigned fma_rn_f16x2(unsigned a, unsigned b, unsigned c) {
+  unsigned sum;
+  asm("fma.rn.f16x2 %0, %1, %2, %3;" : "=r"(sum) : "r"(a), "r"(b), "r"(c));
+  return sum;
+}
+
+inline __device__ unsigned fma_rn_bf16x2(unsigned a, unsigned b, unsigned c) {
+  unsigned sum;
+  asm("fma.rn.bf16x2 %0, %1, %2, %3;" : "=r"(sum) : "r"(a), "r"(b), "r"(c));
+  return sum;
+}
+
+// Only sm_90 and later multiply without adding; adding -0 keeps the sign of zero.
+inline __device__ unsigned mul_rn_bf16x2(unsigned a, unsigned b) {
+  return fma_rn_bf16x2(a, b, 0x80008000);
+}
+
 // ---- templates/mma/fp8.cuh ----------------------------------------------------------------------
 
 // What the tensor cores multiply: queries and softmax weights in e4m3 by the cache's own bytes, 32
@@ -346,26 +381,39 @@ struct Fp8Mma {
     return low | high << 16;
   }
 
+  // Of a row's weights in a tile, as they were rounded. fp16 serves: it has eight bits more than a
+  // weight, and the sum of a tile's is at most 2^kWeightExponent times its tokens.
+  struct WeightSum {
+    unsigned pair = 0;
+    __device__ float value() const {
+      return cvt_f32_f16(pair & 0xffff) + cvt_f32_f16(mov_b32_high(pair));
+    }
+  };
+
   // Softmax weights as an operand, each times its ratio, a power of two up to 1. e4m3 has no room
-  // for exact products, so these are rounded, and `sum` takes what the weights became.
+  // for exact products, so these are rounded, and the sum takes what the weights became.
   static __device__ unsigned weights(const float (&values)[4], const float (&ratio)[4],
-                                     float& sum) {
+                                     WeightSum& sum) {
     float products[4];
     for (int i = 0; i < 4; ++i) products[i] = values[i] * ratio[i];
     const unsigned word = pack(products);
     for (int i = 0; i < 2; ++i) {
       const unsigned pair = Fp8Convert::f16x2_from_e4m3x2(i == 0 ? word : mov_b32_high(word));
-      sum += cvt_f32_f16(pair & 0xffff) * reciprocal(ratio[2 * i]);
-      sum += cvt_f32_f16(mov_b32_high(pair)) * reciprocal(ratio[2 * i + 1]);
+      sum.pair = fma_rn_f16x2(pair, reciprocals(ratio[2 * i], ratio[2 * i + 1]), sum.pair);
     }
     return word;
   }
 
  private:
+  static __device__ unsigned reciprocals(float a, float b) {
+    constexpr unsigned kOnes = 0x3c003c00;
+    if constexpr (!Scale::kPerToken) return kOnes;
+    return cvt_rn_f16x2_f32(reciprocal(a), reciprocal(b));
+  }
+
+  // What is below fp16's range made its weight 0.
   static __device__ float reciprocal(float ratio) {
-    if constexpr (!Scale::kPerToken) return 1;
-    return __uint_as_float((254u << 23) -
-                           __float_as_uint(ratio));  // a ratio of 0 made its weight 0
+    return __uint_as_float((254u << 23) - __float_as_uint(fmaxf(ratio, 0x1p-15f)));
   }
 };
 
@@ -1443,10 +1491,12 @@ class Softmax {
       float correction[2];
       for (int half = 0; half < 2; ++half) correction[half] = exponentiate(scores[i], i, half);
       rescale(outputs[i], correction[0] * shrink, correction[1] * shrink);
+      Mma::WeightSum sums[2];
 #pragma unroll
       for (int step = 0; step < kTileSteps; ++step) {
-        pack(weights[step][i], scores[i], value_scales, i, step);
+        pack(weights[step][i], scores[i], value_scales, step, sums);
       }
+      for (int half = 0; half < 2; ++half) sum[i][half] += sums[half].value();
     }
   }
 
@@ -1532,7 +1582,7 @@ class Softmax {
   // The weights of one product as its first operand: registers are upper and lower rows of the
   // first half of the tokens, then of the second.
   __device__ void pack(unsigned (&a)[4], const float (&weights)[kTokenTiles][4],
-                       const ValueScales& value_scales, int tile, int step) {
+                       const ValueScales& value_scales, int step, Mma::WeightSum (&sums)[2]) {
     constexpr int kTiles = Mma::kPack / 2;  // of 8 tokens, in a register
 #pragma unroll
     for (int i = 0; i < 4; ++i) {
@@ -1544,7 +1594,7 @@ class Softmax {
         values[j] = weights[first + j / 2][2 * half + j % 2];
         ratio[j] = Scale::kPerToken ? value_scales.ratio[first + j / 2][j % 2] : 1;
       }
-      a[i] = Mma::weights(values, ratio, sum[tile][half]);
+      a[i] = Mma::weights(values, ratio, sums[half]);
     }
   }
 
