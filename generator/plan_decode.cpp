@@ -36,12 +36,12 @@ int query_registers(const Spec& spec) {
   return spec.attention.head_dim.qk / (fp8 ? 8 : 4) + (fp8 ? 2 : 0);
 }
 
-// Q stays in registers where the block's other warps and O leave room for it: about 64 registers
+// Q stays in registers where the block's other warps and O leave room for it: about 80 registers
 // serve everything else, and 128 with the longer steps of fp8.
 bool query_in_registers(const Spec& spec, const Tunables& tunables) {
   const int of_lane = std::min(kRegistersPerMultiprocessor / (tunables.warps * 32), 255);
   const int outputs = spec.attention.head_dim.v / 2;
-  const int rest = spec.compute.matmul == Matmul::fp8 ? 128 : 64;
+  const int rest = spec.compute.matmul == Matmul::fp8 ? 128 : 80;
   return (outputs + query_registers(spec)) * tunables.row_tiles + rest <= of_lane;
 }
 
@@ -237,11 +237,14 @@ Grid grid_decode(const Plan& plan, const LaunchShape& shape) {
 
 // As many blocks as the multiprocessors hold at once, but none with fewer tokens than pay for their
 // part of the merge. Two splits where one already occupies half of the multiprocessors pay late:
-// half of them read nearly as fast as all. (On an H100, d128: at 8 sequences of 1024, 4096 and
-// 16384 tokens 10.6, 28.8 and 99.7 us with one split, 11.7, 29.4 and 97.1 with two; at one sequence
-// of 1024 tokens 7.6, 6.5 and 5.9 us with two, four and eight.)
+// half of them read nearly as fast as all. And more than eight pay late, as the merge reads eight
+// at a time. (On an H100, d128: at 8 sequences of 1024, 4096 and 16384 tokens 10.6, 28.8 and 99.7
+// us with one split, 11.7, 29.4 and 97.1 with two; at one sequence of 1024 tokens 6.6, 5.7 and 5.1
+// us with two, four and eight; of 4096 and 16384 tokens 7.7 and 17.2 with eight, 8.3 and 16.7 with
+// sixteen.)
 int choose_splits(const Plan& decode, const LaunchShape& shape, int multiprocessors) {
   constexpr int kFewestTokens = 128, kFewestTokensOfTwo = 8192;
+  constexpr int kAtOnce = 8, kFewestTokensOfMore = 1024;
   const int groups = static_cast<int>(arrival_count(decode, shape));
   if (groups == 0) return 1;
   const int resident =
@@ -249,7 +252,8 @@ int choose_splits(const Plan& decode, const LaunchShape& shape, int multiprocess
   const int by_threads = std::max(1, 512 / decode.threads);
   const int fitting = multiprocessors * std::min(resident, by_threads) / groups;
   if (fitting == 2 && shape.max_kv_length < kFewestTokensOfTwo) return 1;
-  return std::clamp(fitting, 1, std::max(1, shape.max_kv_length / kFewestTokens));
+  const int few = std::clamp(shape.max_kv_length / kFewestTokens, 1, kAtOnce);
+  return std::clamp(fitting, 1, std::max(few, shape.max_kv_length / kFewestTokensOfMore));
 }
 
 std::size_t arrival_count(const Plan& decode, const LaunchShape& shape) {

@@ -137,7 +137,13 @@ class Bench {
     arguments.output = output.address();
     arguments.q_stride = static_cast<long long>(shape.query_heads) * dim;
     const LaunchShape launch{.sequences = 1, .tokens = tokens, .max_query_tokens = tokens};
-    const double milliseconds = timing_.time(copies, 2 * bytes, [&](std::size_t copy) {
+    const bool causal = shape.mask.kind == MaskKind::causal;
+    const double operations =
+        (causal ? 2.0 : 4.0) * tokens * tokens * shape.query_heads * shape.head_dim.v;
+    // How often it is launched goes by the bytes that memory moves meanwhile.
+    constexpr double kOperationsPerByte = 300;
+    const auto meanwhile = static_cast<std::size_t>(operations / kOperationsPerByte);
+    const double milliseconds = timing_.time(copies, meanwhile, [&](std::size_t copy) {
       arguments.cache = {.k = cache.address() + copy * 2 * bytes,
                          .v = cache.address() + copy * 2 * bytes + bytes,
                          .k_scale = scales.address(),
@@ -147,9 +153,6 @@ class Bench {
                          .capacity = 0};
       kernel.launch(launch, arguments, timing_.stream());
     });
-    const bool causal = shape.mask.kind == MaskKind::causal;
-    const double operations =
-        (causal ? 2.0 : 4.0) * tokens * tokens * shape.query_heads * shape.head_dim.v;
     const Tunables& tunables = kernel.plan().tunables;
     rows_.push_back({{"dim", dim},
                      {"mask", name_of(shape.mask.kind)},

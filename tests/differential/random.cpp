@@ -119,7 +119,7 @@ TEST_CASE("random specs and batches") {
 }
 
 TEST_CASE("random specs and prompts of prefill") {
-  if (!device().architecture().wgmma) return;
+  if (!has_prefill()) return;
   for (std::uint64_t seed = 0; seed < kPrefillDraws; ++seed) {
     Draw draw(seed);
     const std::string yaml = draw_prefill_spec(draw);

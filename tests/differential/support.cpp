@@ -10,6 +10,12 @@ namespace octavo::test {
 
 Spec spec_of(const std::string& yaml) { return parse_specs("octavo: 1\n" + yaml, "case").front(); }
 
+bool has_prefill() {
+  const Architecture& arch = device().architecture();
+  if (!arch.wgmma) MESSAGE("not run: ", std::string(arch.name), " has no wgmma");
+  return arch.wgmma;
+}
+
 void check_case(const Spec& spec, const Shape& shape, std::uint64_t seed) {
   std::vector<int> query_tokens;
   for (const int length : shape.lengths) query_tokens.push_back(std::min(length, shape.queries));

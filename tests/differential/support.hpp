@@ -15,6 +15,9 @@ struct Shape {
   int splits = 0;  // 0: as the plan chooses
 };
 
+// Whether there is a prefill kernel for the device; if not, says so.
+bool has_prefill();
+
 // The spec of the lines after `octavo: 1`.
 Spec spec_of(const std::string& yaml);
 

@@ -1269,7 +1269,7 @@ inline __device__ float warp_sum(float value) {
 // its maximum and sum. Nothing branches, since this is the end that all else waits for.
 // `has_pair`: of the row's strips the last one may be narrower than the warp.
 inline __device__ RowPart merge_strip(SplitStrip strip, int splits, bool has_pair) {
-  constexpr int kAtOnce = 16;
+  constexpr int kAtOnce = 8;
   RowPart row;
 #pragma unroll 1
   for (; splits > 0; splits -= kAtOnce) {
