@@ -96,9 +96,8 @@ class WgmmaOperation final : public Operation {
       if (defined.all(range.begin, range.bytes)) continue;
       const std::byte* at = range.begin;
       while (defined.all(at, 1)) ++at;
-      return report(
-          *block.cluster, CUDA_ERROR_LAUNCH_FAILED, site,
-          fmt::format("reads {}, which is undefined", block.cluster->shadow->name(at)));
+      return report(*block.cluster, CUDA_ERROR_LAUNCH_FAILED, site,
+                    fmt::format("reads {}, which is undefined", block.cluster->shadow->name(at)));
     }
   }
 
