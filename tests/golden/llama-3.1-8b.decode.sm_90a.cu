@@ -1080,15 +1080,6 @@ class Pipeline {
 // Loads and stores of words that other blocks of the device write or read meanwhile: each word is
 // seen whole, old or new, and nothing is said about the others.
 
-inline __device__ uint2 ld_relaxed_gpu(const uint2* address) {
-  uint2 words;
-  asm volatile("ld.relaxed.gpu.global.v2.u32 {%0, %1}, [%2];"
-               : "=r"(words.x), "=r"(words.y)
-               : "l"(__cvta_generic_to_global(address))
-               : "memory");
-  return words;
-}
-
 // Words that are not wanted are all ones.
 inline __device__ uint2 ld_relaxed_gpu_if(bool wanted, const uint2* address) {
   uint2 words = {~0u, ~0u};
