@@ -9,6 +9,7 @@
 #include <fmt/format.h>
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <cmath>
 #include <filesystem>
 #include <fstream>
@@ -36,13 +37,13 @@ struct Shape {
 
 // Lengths that end inside a tile and inside a page; and tiles enough for every warp to take
 // several.
-const Shape kShort = {{421, 65, 1}, 2, 3}, kLong = {{5000}, 1, 7};
+const Shape kShort = {{421, 65, 1}, 2, 3}, kLong = {{5000}, 1, 7}, kPrompts = {{421, 65, 1}, 90, 1};
 constexpr std::uint64_t kSeed = 4;
 
 struct Case {
   std::string name;
   Spec spec;
-  Shape shape = kShort;
+  Shape shape;
 };
 
 // What no shipped spec has.
@@ -73,21 +74,49 @@ kv_cache: {scale: head, layout: contiguous}
 output: fp16
 )";
 
-void add_cases(const std::vector<Spec>& specs, std::vector<Case>& cases) {
+// Of prefill.
+constexpr const char* kPrefillSpecs = R"(
+octavo: 1
+name: prefill
+attention: {query_heads: 8, kv_heads: 2, head_dim: [64, 128, 256]}
+kv_cache: {scale: [head, token_head]}
+compute: {matmul: fp8, accumulation: {levels: [1, 2]}}
+kernels: [append, prefill]
+---
+octavo: 1
+name: prefill-e5m2
+attention: {query_heads: 5, kv_heads: 1, head_dim: 96, softcap: 20, mask: {sliding_window: 100}}
+kv_cache: {format: e5m2, page_size: 16}
+compute: {matmul: fp8}
+kernels: [append, prefill]
+---
+octavo: 1
+name: prefill-bf16
+attention: {query_heads: 6, kv_heads: 2, head_dim: 128, sinks: true}
+kv_cache: {format: bf16}
+compute: {matmul: bf16}
+kernels: [append, prefill]
+)";
+
+void add_cases(const std::vector<Spec>& specs, const Shape& shape, std::vector<Case>& cases) {
   for (const Spec& spec : specs)
-    cases.push_back({fmt::format("{}-{}", spec.name, digest(spec).substr(0, 4)), spec});
+    cases.push_back({fmt::format("{}-{}", spec.name, digest(spec).substr(0, 4)), spec, shape});
 }
 
-std::vector<Case> all_cases(const Options& options) {
-  std::vector<Case> cases;
-  for (const std::string& file : options.specs) add_cases(read_specs(file), cases);
-  const std::string_view more = kMoreSpecs;
-  for (std::size_t from = 0; from < more.size();) {
-    const std::size_t to = std::min(more.find("---\n", from), more.size());
-    add_cases(parse_specs(more.substr(from, to - from), "fidelity.cpp"), cases);
+void add_cases(std::string_view yaml, const Shape& shape, std::vector<Case>& cases) {
+  for (std::size_t from = 0; from < yaml.size();) {
+    const std::size_t to = std::min(yaml.find("---\n", from), yaml.size());
+    add_cases(parse_specs(yaml.substr(from, to - from), "fidelity.cpp"), shape, cases);
     from = to + 4;
   }
+}
+
+std::vector<Case> all_cases(const Options& options, const Device& device) {
+  std::vector<Case> cases;
+  for (const std::string& file : options.specs) add_cases(read_specs(file), kShort, cases);
+  add_cases(kMoreSpecs, kShort, cases);
   cases.push_back({cases.back().name + "-long", cases.back().spec, kLong});
+  if (device.architecture().wgmma) add_cases(kPrefillSpecs, kPrompts, cases);
   return cases;
 }
 
@@ -98,7 +127,11 @@ std::vector<Trial::Written> run_case(const Case& of, const Device& device) {
   const reference::Inputs inputs = reference::draw_inputs(of.spec, shape.lengths, queries, kSeed);
   Trial trial(of.spec, device, inputs, shape.splits);
   trial.append();
-  trial.decode();
+  if (std::ranges::find(of.spec.kernels, KernelKind::prefill) != of.spec.kernels.end()) {
+    trial.prefill();
+  } else {
+    trial.decode();
+  }
   return trial.written();
 }
 
@@ -107,7 +140,7 @@ fs::path file_of(const Options& options, const Case& of, const std::string& resu
 }
 
 void record(const Options& options, const Device& device) {
-  for (const Case& of : all_cases(options)) {
+  for (const Case& of : all_cases(options, device)) {
     fs::create_directories(options.folder / of.name);
     for (const Trial::Written& result : run_case(of, device)) {
       std::ofstream file(file_of(options, of, result.name), std::ios::binary);
@@ -168,7 +201,7 @@ int compare(const Options& options, const Device& device) {
   std::vector<std::vector<std::string>> rows = {
       {"case", "first that differs", "elements", "different", "most ulps"}};
   bool same = true;
-  for (const Case& of : all_cases(options)) {
+  for (const Case& of : all_cases(options, device)) {
     json results = json::array();
     std::vector<std::string> row = {of.name, "none", "-", "-", "-"};
     for (const Trial::Written& result : run_case(of, device)) {
