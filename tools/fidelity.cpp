@@ -37,7 +37,7 @@ struct Shape {
 
 // Lengths that end inside a tile and inside a page; and tiles enough for every warp to take
 // several.
-const Shape kShort = {{421, 65, 1}, 2, 3}, kLong = {{5000}, 1, 7}, kPrompts = {{421, 65, 1}, 90, 1};
+const Shape kShort = {{421, 65, 1}, 2, 3}, kLong = {{5000}, 1, 7}, kPrompts = {{200, 65, 1}, 90, 1};
 constexpr std::uint64_t kSeed = 4;
 
 struct Case {

@@ -231,10 +231,16 @@ std::vector<Trial::Written> Trial::written() const {
   read("k", spec_.kv_cache.format, cache_k_);
   read("v", spec_.kv_cache.format, cache_v_);
   read("q_rotated", spec_.input, q_rotated_);
-  read("partials", DataType::fp32, workspace_);
   read("lse", DataType::fp32, lse_);
   read("output", spec_.output, output_);
   return all;
+}
+
+std::vector<std::byte> Trial::workspace() const {
+  stream_.synchronize();
+  std::vector<std::byte> bytes(workspace_.bytes());
+  workspace_.download(bytes.data(), bytes.size());
+  return bytes;
 }
 
 void Trial::read_cache() {

@@ -53,6 +53,9 @@ class Trial {
   };
   std::vector<Written> written() const;
 
+  // What decode left in its workspace.
+  std::vector<std::byte> workspace() const;
+
  private:
   // New tokens of every sequence, and the rows of k and v that hold them.
   struct Phase {
