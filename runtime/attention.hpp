@@ -51,7 +51,7 @@ class Attention {
   // flight together need one each.
   std::size_t workspace_bytes(const Batch& batch, const DecodeSize& size) const;
 
-  // Attention of the batch's tokens. arguments' partial_output, partial_lse, arrivals and splits
+  // Attention of the batch's tokens. arguments' partial_output, partial_sums, arrivals and splits
   // are filled in from `workspace`. Enqueues one launch, or two where the plan merges in a kernel
   // of its own. Throws UsageError for sizes outside what the spec allows.
   void decode(DecodeArguments arguments, const DecodeSize& size, CUdeviceptr workspace,

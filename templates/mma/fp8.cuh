@@ -54,7 +54,8 @@ struct Fp8Mma {
     return cvt_rn_f16x2_f32(reciprocal(a), reciprocal(b));
   }
 
-  // What is below fp16's range made its weight 0.
+  // fp16 ends at 2^15. A smaller ratio leaves no more than two values of e4m3 to its weight, which
+  // counts for less then, or rounds to zero.
   static __device__ float reciprocal(float ratio) {
     return __uint_as_float((254u << 23) - __float_as_uint(fmaxf(ratio, 0x1p-15f)));
   }
