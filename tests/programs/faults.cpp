@@ -15,7 +15,7 @@ void check_alone(const char* test_case) {
   const std::string self = std::filesystem::read_symlink("/proc/self/exe");
   const std::string command =
       fmt::format("'{}' --no-skip --test-case='{}' >/dev/null 2>&1", self, test_case);
-  CHECK_MESSAGE(std::system(command.c_str()) == 0, test_case);
+  CHECK_MESSAGE(std::system(command.c_str()) == 0, std::string(test_case));
 }
 
 template <typename... Arguments>

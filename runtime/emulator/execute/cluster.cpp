@@ -9,8 +9,6 @@
 namespace octavo::emulator {
 namespace {
 
-namespace context = boost::context::detail;
-
 constexpr std::int32_t kBudget = 256;
 constexpr std::size_t kLongestList = 400;
 // A warp may ask several mbarriers in turn, and go on when one of them is complete.
@@ -30,8 +28,7 @@ bool run(Cluster& cluster, Warp& warp) {
   warp.budget = cluster.launch->order.random_schedule
                     ? static_cast<std::int32_t>(1 + cluster.schedule.below(kBudget))
                     : kBudget;
-  const auto back = context::jump_fcontext(warp.context, &warp);
-  warp.context = back.fctx;
+  warp.fiber.resume();
   return warp.advanced || !warp.polled || warp.state != WarpState::ready;
 }
 

@@ -11,10 +11,7 @@
 
 namespace octavo::emulator {
 
-void yield(Warp& warp) {
-  const auto back = boost::context::detail::jump_fcontext(warp.scheduler, nullptr);
-  warp.scheduler = back.fctx;
-}
+void yield(Warp& warp) { warp.fiber.suspend(); }
 
 std::string_view ptx_line(std::string_view ptx, int line) {
   constexpr std::size_t kLongestQuote = 160;

@@ -5,14 +5,9 @@
 #include <algorithm>
 #include <cstdlib>
 #include <cstring>
-#ifdef __SANITIZE_ADDRESS__
-#include <sanitizer/asan_interface.h>
-#endif
 
 namespace octavo::emulator {
 namespace {
-
-namespace context = boost::context::detail;
 
 // Virtual: only the pages that a kernel touches are ever committed.
 constexpr std::size_t kStackBytes = 4u << 20;
@@ -26,12 +21,11 @@ std::byte* reserve(std::size_t bytes) {
   return static_cast<std::byte*>(memory);
 }
 
-void run_warp(context::transfer_t from) {
-  auto& warp = *static_cast<Warp*>(from.data);
-  warp.scheduler = from.fctx;
+void run_warp(void* argument) {
+  auto& warp = *static_cast<Warp*>(argument);
   warp.block->launch->code.function(&warp, warp.frame);
   finish(warp);
-  context::jump_fcontext(warp.scheduler, nullptr);
+  yield(warp);
 }
 
 Dim3 index_of(std::uint64_t number, const Dim3& size) {
@@ -175,12 +169,7 @@ void Resident::start_warp(WarpMemory& memory, Block& block, std::uint32_t warpid
   warp.local_defined = &memory.local_defined;
   warp.undefined_loads = &memory.undefined_loads;
   warp.state = WarpState::ready;
-#ifdef __SANITIZE_ADDRESS__
-  // A warp that faulted never returned from the frames it had here.
-  ASAN_UNPOISON_MEMORY_REGION(memory.stack + kGuardBytes, kStackBytes - kGuardBytes);
-#endif
-  warp.context =
-      context::make_fcontext(memory.stack + kStackBytes, kStackBytes - kGuardBytes, run_warp);
+  warp.fiber.start(memory.stack + kGuardBytes, kStackBytes - kGuardBytes, run_warp, &warp);
 }
 
 }  // namespace octavo::emulator

@@ -1,11 +1,11 @@
 // A warp as compiled kernels and the functions they call see it.
 #pragma once
 
-#include <boost/context/detail/fcontext.hpp>
 #include <cstddef>
 #include <cstdint>
 #include <vector>
 
+#include "execute/fiber.hpp"
 #include "execute/program.hpp"
 #include "execute/undefined.hpp"
 
@@ -111,8 +111,7 @@ struct alignas(64) Warp {
   DefinedBytes* shared_defined;       // of the cluster
   DefinedBytes* local_defined;
   std::vector<UndefinedLoad>* undefined_loads;
-  boost::context::detail::fcontext_t context;    // of the warp, while it does not run
-  boost::context::detail::fcontext_t scheduler;  // of the thread that runs it
+  Fiber fiber;
 };
 
 // What a compiled kernel is: runs the warp from its first instruction until its last lane exits.
