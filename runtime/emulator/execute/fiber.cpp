@@ -1,5 +1,8 @@
 #include "execute/fiber.hpp"
 
+#include <sys/mman.h>
+
+#include "fault.hpp"
 #ifdef __SANITIZE_ADDRESS__
 #include <sanitizer/asan_interface.h>
 #endif
@@ -8,17 +11,45 @@ namespace octavo::emulator {
 
 namespace context = boost::context::detail;
 
-void Fiber::start(std::byte* stack, std::size_t bytes, Body body, void* argument) {
+namespace {
+
+constexpr std::size_t kStackBytes = 4u << 20;
+// Wider than any frame of a compiled kernel: an overflow must hit it.
+constexpr std::size_t kGuardBytes = 1u << 20;
+constexpr std::size_t kUsableBytes = kStackBytes - kGuardBytes;
+
+}  // namespace
+
+FiberStack::FiberStack() {
+  void* memory = mmap(nullptr, kStackBytes, PROT_READ | PROT_WRITE,
+                      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  if (memory == MAP_FAILED) throw Fault(CUDA_ERROR_OUT_OF_MEMORY, "no memory for a stack");
+  memory_ = static_cast<std::byte*>(memory);
+  mprotect(memory_, kGuardBytes, PROT_NONE);
+}
+
+FiberStack::~FiberStack() {
+  forget_frames();
+  munmap(memory_, kStackBytes);
+}
+
+// A fiber that was left for good never returned from its frames, which AddressSanitizer would find
+// in whatever comes to lie there.
+void FiberStack::forget_frames() const {
+#ifdef __SANITIZE_ADDRESS__
+  ASAN_UNPOISON_MEMORY_REGION(memory_ + kGuardBytes, kUsableBytes);
+#endif
+}
+
+void Fiber::start(const FiberStack& stack, Body body, void* argument) {
+  stack.forget_frames();
   body_ = body;
   argument_ = argument;
 #ifdef __SANITIZE_ADDRESS__
-  // A fiber that was left for good never returned from the frames it had here.
-  ASAN_UNPOISON_MEMORY_REGION(stack, bytes);
-  stack_ = stack;
-  stack_bytes_ = bytes;
+  stack_ = stack.memory_ + kGuardBytes;
   fake_stack_ = nullptr;
 #endif
-  fiber_ = context::make_fcontext(stack + bytes, bytes, enter);
+  fiber_ = context::make_fcontext(stack.memory_ + kStackBytes, kUsableBytes, enter);
 }
 
 void Fiber::enter(context::transfer_t from) {
@@ -33,7 +64,7 @@ void Fiber::enter(context::transfer_t from) {
 void Fiber::resume() {
 #ifdef __SANITIZE_ADDRESS__
   void* fake_stack = nullptr;
-  __sanitizer_start_switch_fiber(&fake_stack, stack_, stack_bytes_);
+  __sanitizer_start_switch_fiber(&fake_stack, stack_, kUsableBytes);
 #endif
   fiber_ = context::jump_fcontext(fiber_, this).fctx;
 #ifdef __SANITIZE_ADDRESS__

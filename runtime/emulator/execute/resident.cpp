@@ -9,11 +9,7 @@
 namespace octavo::emulator {
 namespace {
 
-// Virtual: only the pages that a kernel touches are ever committed.
-constexpr std::size_t kStackBytes = 4u << 20;
-// Wider than any frame of a compiled kernel: an overflow must hit it.
-constexpr std::size_t kGuardBytes = 1u << 20;
-
+// Only the pages that a kernel touches are ever committed.
 std::byte* reserve(std::size_t bytes) {
   void* memory = mmap(nullptr, bytes, PROT_READ | PROT_WRITE,
                       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
@@ -41,15 +37,11 @@ void copy(const Dim3& from, std::uint32_t (&to)[3]) {
 }  // namespace
 
 WarpMemory::WarpMemory(std::size_t frame_bytes, std::size_t local_bytes) {
-  stack = reserve(kStackBytes);
-  mprotect(stack, kGuardBytes, PROT_NONE);
   frame_memory.reset(new std::byte[frame_bytes + 64]);
   const auto address = reinterpret_cast<std::uintptr_t>(frame_memory.get());
   frame = frame_memory.get() + (64 - address % 64) % 64;
   local_memory.reset(new std::byte[local_bytes * kLanes + 16]);
 }
-
-WarpMemory::~WarpMemory() { munmap(stack, kStackBytes); }
 
 Resident::Resident(Launch& launch)
     : launch_(launch), warps_of_block_((launch.threads() + kLanes - 1) / kLanes) {
@@ -169,7 +161,7 @@ void Resident::start_warp(WarpMemory& memory, Block& block, std::uint32_t warpid
   warp.local_defined = &memory.local_defined;
   warp.undefined_loads = &memory.undefined_loads;
   warp.state = WarpState::ready;
-  warp.fiber.start(memory.stack + kGuardBytes, kStackBytes - kGuardBytes, run_warp, &warp);
+  warp.fiber.start(memory.stack, run_warp, &warp);
 }
 
 }  // namespace octavo::emulator

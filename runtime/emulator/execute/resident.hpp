@@ -12,16 +12,13 @@ namespace octavo::emulator {
 struct WarpMemory {
   Warp warp;
   WarpWgmmas wgmmas;
-  std::byte* stack = nullptr;
+  FiberStack stack;
   std::unique_ptr<std::byte[]> frame_memory, local_memory;
   std::byte* frame = nullptr;
   DefinedBytes local_defined;
   std::vector<UndefinedLoad> undefined_loads;
 
   WarpMemory(std::size_t frame_bytes, std::size_t local_bytes);
-  WarpMemory(const WarpMemory&) = delete;
-  WarpMemory& operator=(const WarpMemory&) = delete;
-  ~WarpMemory();
 };
 
 // One cluster after another of the same launch runs in it.
