@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <span>
 #include <string_view>
 
@@ -21,6 +22,10 @@ struct DeviceModel {
   int memory_bus_bits;
   int l2_bytes;
   std::size_t memory_bytes;
+
+  // Of a block's own shared memory. What the system reserves lies below it since 9.0, and above it
+  // before.
+  std::uint32_t first_shared_address() const { return compute_capability >= 90 ? 1024 : 0; }
 };
 
 std::span<const DeviceModel> device_models();

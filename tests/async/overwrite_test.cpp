@@ -69,7 +69,7 @@ TEST_CASE("asynchronous work over what another warp may not have read yet is a f
         const Run result =
             run_warps(kSetUp + std::string(kLater) + kRead + sync + writer.text, orders);
         for (const char* part :
-             {"will write shared address 0x0, which a thread read without a barrier or mbarrier "
+             {"will write shared address 0x400, which a thread read without a barrier or mbarrier "
               "between the two: line ",
               "@%p1 ld.shared.u32 %r10, [at]: block (0,0,0), warp 0, lane 0", writer.opcode}) {
           CHECK_MESSAGE(
@@ -181,7 +181,7 @@ TEST_CASE("atomics go beside red.async, plain accesses do not") {
     }
   }
   const Run plain = run_warps(before + "@%p5 st.shared.u32 [whole], %r11;\n" + after, kOrders[0]);
-  CHECK(plain.fault.find("writes shared address 0x0, which work in flight still writes") !=
+  CHECK(plain.fault.find("writes shared address 0x400, which work in flight still writes") !=
         std::string::npos);
 }
 
@@ -195,7 +195,7 @@ TEST_CASE("asynchronous work over the operands of a wgmma") {
     @%p1 st.shared.v4.u32 [%r2], {{%r3, %r3, %r3, %r3}}; @%p2 mbarrier.init.shared.b64 [bar], 1; fence.proxy.async; bar.sync 0;
     @!%p1 bra FILL;
     wgmma.fence.sync.aligned;
-    wgmma.mma_async.sync.aligned.m64n8k16.f32.f16.f16 {{%r10, %r11, %r12, %r13}}, 0x1000080000, 0x1000080000, %p3, 1, 1, 0, 0;
+    wgmma.mma_async.sync.aligned.m64n8k16.f32.f16.f16 {{%r10, %r11, %r12, %r13}}, 0x1000080040, 0x1000080040, %p3, 1, 1, 0, 0;
     wgmma.commit_group.sync.aligned; wgmma.wait_group.sync.aligned 0; {} bra END;
     FILL: nanosleep.u32 20; add.u32 %r3, %r3, 1; setp.lt.u32 %p5, %r3, 8; @%p5 bra FILL;
     {}
@@ -219,7 +219,7 @@ TEST_CASE("asynchronous work over the operands of a wgmma") {
     CHECK(fault_of(kernel("bar.arrive 1, 160;", "bar.sync 1, 160;"), orders) == "");
   for (const Orders& orders : kInTurn) {
     const std::string fault = fault_of(kernel("", ""), orders);
-    CHECK_MESSAGE(fault.find("will write shared address 0x0, which a thread read without") !=
+    CHECK_MESSAGE(fault.find("will write shared address 0x400, which a thread read without") !=
                       std::string::npos,
                   fault);
     CHECK_MESSAGE(fault.find("between the two: line 15: wgmma.mma_async") != std::string::npos,

@@ -169,7 +169,7 @@ TEST_CASE("what a cluster must not do, each beside what it may") {
       {"beyond the block",
        "barrier.cluster.arrive; barrier.cluster.wait; ld.shared::cluster.u32 %r4, [%r3+64];",
        CUDA_ERROR_ILLEGAL_ADDRESS,
-       {"shared::cluster address 0x40040", "cluster's 2 blocks"}},
+       {"shared::cluster address 0x40440", "cluster's 2 blocks"}},
       {"a rank that is not there",
        "mapa.shared::cluster.u32 %r4, at, 2;",
        CUDA_ERROR_ILLEGAL_INSTRUCTION,

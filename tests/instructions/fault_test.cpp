@@ -33,7 +33,7 @@ TEST_CASE("faults at run time name line, block, warp and lane") {
        {"4 bytes at address"}},
       {".shared .align 4 .b8 s[64]; mov.u32 %r1, s; st.shared.u32 [%r1+64], %r1;",
        CUDA_ERROR_ILLEGAL_ADDRESS,
-       {"shared address 0x40", "64 bytes of shared memory"}},
+       {"shared address 0x440", "64 bytes of shared memory"}},
       {".shared .align 4 .b8 s[64]; mov.u32 %r1, s; st.shared.u32 [%r1+2], %r1;",
        CUDA_ERROR_MISALIGNED_ADDRESS,
        {"not a multiple of 4"}},

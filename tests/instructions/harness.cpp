@@ -34,7 +34,8 @@ std::string module_of(std::string_view body, std::string_view before) {
   return text + "\nret;\n}\n";
 }
 
-Machine::Machine(const std::string& ptx) : program_(Program::load(ptx, device(), memory_)) {}
+Machine::Machine(const std::string& ptx, const DeviceModel& model)
+    : program_(Program::load(ptx, model, memory_)) {}
 
 void Machine::launch(Dim3 grid, Dim3 block, std::vector<std::uint64_t> parameters,
                      std::uint32_t shared_bytes) {

@@ -16,7 +16,7 @@ TEST_CASE("wgmma in flight: chains, groups, moves and loops") {
                   "wgmma.wait_group.sync.aligned 1;\n" + small_wgmma() + kEnd,
               48);
   check_value(kStart + "setp.eq.u32 %q, %t0, %t0;\n" + small_wgmma() +
-                  small_wgmma("{%c0, %c1, %c2, %c3}", "0x1000080100", "%no") + kEnd,
+                  small_wgmma("{%c0, %c1, %c2, %c3}", "0x1000080140", "%no") + kEnd,
               16);
   // Accumulators move while in flight, and come back.
   check_value(kStart + small_wgmma() + kCommit +
@@ -89,7 +89,7 @@ struct RandomProgram {
         if (!fenced) text += kFence;
         fenced = true;
         const bool accumulates = random() % 4 != 0;
-        text += small_wgmma(set(s).c_str(), "0x1000080100", accumulates ? "%yes" : "%no");
+        text += small_wgmma(set(s).c_str(), "0x1000080140", accumulates ? "%yes" : "%no");
         values[s] = (accumulates ? values[s] : 0) + 16;
         ages[s] = 0;
     }

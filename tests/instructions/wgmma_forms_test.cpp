@@ -39,8 +39,8 @@ struct Form {
         "wgmma.mma_async.sync.aligned.m64n{}k{}.{}.{}.{} {}, {}, {}, {}", shape.n, shape.k(),
         kAccumulators[static_cast<int>(shape.accumulator)], name(shape.a), name(shape.b),
         list("c", static_cast<std::size_t>(shape.accumulator_registers())),
-        a_in_registers ? list("a", 4) : fmt::format("0x{:x}", a.descriptor()),
-        fmt::format("0x{:x}", b.descriptor()), accumulates ? "%yes" : "%no");
+        a_in_registers ? list("a", 4) : fmt::format("0x{:x}", a.descriptor() + kImage),
+        fmt::format("0x{:x}", b.descriptor() + kImage), accumulates ? "%yes" : "%no");
     if (!integer) text += fmt::format(", {}, {}", negate_a ? -1 : 1, negate_b ? -1 : 1);
     if (bytes_of(shape.a) == 2) {
       if (!a_in_registers) text += fmt::format(", {}", a.major == Major::mn ? 1 : 0);

@@ -42,7 +42,7 @@ std::string kernel(std::size_t registers, std::size_t image_bytes, const std::st
 
 std::string small_wgmma(const char* accumulators, const char* b, const char* scale) {
   return fmt::format(
-      "wgmma.mma_async.sync.aligned.m64n8k16.f32.f16.f16 {}, 0x1000080000, {}, {}, 1, 1, 0, 0;\n",
+      "wgmma.mma_async.sync.aligned.m64n8k16.f32.f16.f16 {}, 0x1000080040, {}, {}, 1, 1, 0, 0;\n",
       accumulators, b, scale);
 }
 

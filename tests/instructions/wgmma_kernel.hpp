@@ -28,10 +28,13 @@ inline const std::string kEnd = std::string(kCommit) + kWait;
 // %a0..3, A's registers, from p2; then `body`; then the accumulators are stored to p3.
 std::string kernel(std::size_t registers, std::size_t image_bytes, const std::string& body);
 
-// m64n8k16 of f16 whose operands, K-major core matrices, lie at 0 (A) and 4096 (B): A's and B's
-// halves of k 128 bytes apart.
+// Where that image begins: a block's first shared address, as a descriptor has it.
+inline constexpr std::uint64_t kImage = 1024 >> 4;
+
+// m64n8k16 of f16 whose operands, K-major core matrices, lie at 0 (A) and 4096 (B) of the image:
+// A's and B's halves of k 128 bytes apart.
 std::string small_wgmma(const char* accumulators = "{%c0, %c1, %c2, %c3}",
-                        const char* b = "0x1000080100", const char* scale = "%yes");
+                        const char* b = "0x1000080140", const char* scale = "%yes");
 
 // The ending of a kernel of four accumulators whose operands are all ones, and what it stores.
 struct Run {

@@ -21,7 +21,7 @@ TEST_CASE("wgmma without its fence") {
   check_value(kStart + "mov.f32 %c1, 0f00000000;\n" + small_wgmma() + kEnd, 16);
   const std::string from_registers =
       "wgmma.mma_async.sync.aligned.m64n8k16.f32.f16.f16 {%c0, %c1, %c2, %c3}, {%a0, %a1, %a2, "
-      "%a3}, 0x1000080100, %yes, 1, 1, 0;\n";
+      "%a3}, 0x1000080140, %yes, 1, 1, 0;\n";
   check_value(kStart + from_registers + kEnd, 16);
   check_fault(kStart + "or.b32 %a2, %a2, 0;\n" + from_registers + kEnd,
               {"A's registers were written without a wgmma.fence", "or.b32 %a2"});
@@ -35,14 +35,15 @@ TEST_CASE("wgmma without its fence") {
               16);
   // Other shapes on the same registers, and accumulators as A.
   const std::string tf32 =
-      "wgmma.mma_async.sync.aligned.m64n8k8.f32.tf32.tf32 {%c0, %c1, %c2, %c3}, 0, 0x1000080100, "
+      "wgmma.mma_async.sync.aligned.m64n8k8.f32.tf32.tf32 {%c0, %c1, %c2, %c3}, 0x40, "
+      "0x1000080140, "
       "%no, 1, 1;\n";
   check_fault(kStart + small_wgmma() + tf32 + kEnd,
               {"its accumulators hold those of a wgmma of m64n8k16, and no wgmma.fence came"});
   check_value(kStart + small_wgmma() + kFence + small_wgmma() + kEnd, 32);
   check_fault(kStart + small_wgmma() + kEnd +
                   "wgmma.mma_async.sync.aligned.m64n8k16.f32.f16.f16 {%t4, %t5, %t6, %t7}, {%c0, "
-                  "%c1, %c2, %c3}, 0x1000080100, %no, 1, 1, 0;\n" +
+                  "%c1, %c2, %c3}, 0x1000080140, %no, 1, 1, 0;\n" +
                   kEnd,
               {"A's registers hold those of a wgmma"});
 }
@@ -59,7 +60,7 @@ TEST_CASE("wgmma and the shared memory that it reads") {
                   small_wgmma() + kEnd,
               32);
   // %r59 has no value. A begins at 0, B at 4096.
-  for (const auto& [at, says] : {std::pair{"4", "0x4"}, {"4100", "0x1004"}}) {
+  for (const auto& [at, says] : {std::pair{"4", "0x404"}, {"4100", "0x1404"}}) {
     check_fault(setup + "setp.eq.u32 %p1, %t0, 0; @%p1 st.shared.b32 [image+" + at + "], %r59;\n" +
                     kStart + small_wgmma() + kEnd,
                 {"wgmma.mma_async", "reads shared address ", says, ", which is undefined"});
@@ -73,13 +74,13 @@ TEST_CASE("wgmma takes a whole warpgroup that agrees") {
               {"lane 5", "does not take part"});
   check_fault(kStart + small_wgmma() + kEnd, {"are not a warpgroup"}, Shows::always, {96, 1, 1});
   check_fault(kStart +
-                  "mov.u64 %rd1, 0x1000080100; setp.eq.u32 %p1, %t0, 40;\n@%p1 mov.u64 %rd1, "
-                  "0x1000080101;\n" +
+                  "mov.u64 %rd1, 0x1000080140; setp.eq.u32 %p1, %t0, 40;\n@%p1 mov.u64 %rd1, "
+                  "0x1000080141;\n" +
                   small_wgmma("{%c0, %c1, %c2, %c3}", "%rd1") + kEnd,
               {"descriptor of B", "lane 8"});
   check_fault(kStart +
-                  "mov.u64 %rd1, 0x1000080100; setp.gt.u32 %p1, %t0, 63;\n@%p1 mov.u64 %rd1, "
-                  "0x1000080101;\n" +
+                  "mov.u64 %rd1, 0x1000080140; setp.gt.u32 %p1, %t0, 63;\n@%p1 mov.u64 %rd1, "
+                  "0x1000080141;\n" +
                   small_wgmma("{%c0, %c1, %c2, %c3}", "%rd1") + kEnd,
               {"the descriptor of B is 0x10000801", "of its warpgroup"});
   check_fault(kStart + "setp.gt.u32 %p1, %t0, 63; @%p1 bra OTHER;\n" + small_wgmma() + kEnd +
@@ -89,7 +90,7 @@ TEST_CASE("wgmma takes a whole warpgroup that agrees") {
       kStart + "setp.gt.u32 %p1, %t0, 95; @%p1 bra DONE;\n" + small_wgmma() + kEnd + "DONE:\n",
       {"of its warpgroup has"});
   check_fault(kStart + "setp.eq.u32 %p1, %t0, 77;\n" +
-                  small_wgmma("{%c0, %c1, %c2, %c3}", "0x1000080100", "%p1") + kEnd,
+                  small_wgmma("{%c0, %c1, %c2, %c3}", "0x1000080140", "%p1") + kEnd,
               {"scale-d is not the same in all lanes"});
 }
 
@@ -97,10 +98,12 @@ TEST_CASE("wgmma's descriptors are checked") {
   const auto with_b = [](const char* b) {
     return kStart + small_wgmma("{%c0, %c1, %c2, %c3}", b) + kEnd;
   };
-  check_fault(with_b("0x2001000080100"), {"descriptor of B", "base offset"});
-  check_fault(with_b("0x1000084100"), {"descriptor of B", "outside its fields"});
-  check_fault(with_b("0x10000801F9"), {"lies up to shared address 0x2090", "8192 bytes"});
-  check_fault(with_b("0x1000183F00"), {"lies up to"});
+  check_fault(with_b("0x2001000080140"), {"descriptor of B", "base offset"});
+  check_fault(with_b("0x1000084140"), {"descriptor of B", "outside its fields"});
+  check_fault(with_b("0x1000080239"),
+              {"shared address 0x2390 to 0x2490", "8192 bytes from 0x400 on"});
+  check_fault(with_b("0x1000183F00"), {"lies from shared address 0x3f000 to"});
+  check_fault(with_b("0x100008003F"), {"lies from shared address 0x3f0"});
 }
 
 TEST_CASE("wgmma that is refused at load") {

@@ -162,6 +162,14 @@ TEST_CASE("the Mandelbrot set") {
   CHECK(out.values() == expected);
 }
 
+TEST_CASE("where shared memory begins, and dynamic shared memory") {
+  Program program("data");
+  const Array<unsigned> out(2);
+  program.launch("shared_addresses", {}, {1}, 4, *out);
+  const unsigned begin = device().compute_capability() >= 90 ? 1024 : 0;
+  CHECK(out.values() == std::vector<unsigned>{begin, begin + 256});
+}
+
 TEST_CASE("memory grows with the blocks that are resident, not with the grid") {
   Program program("data");
   Array<unsigned> last(std::vector<unsigned>{0});

@@ -112,6 +112,15 @@ extern "C" __global__ void mandelbrot(unsigned char* out, int width, int height)
   out[y * width + x] = i;
 }
 
+extern "C" __global__ void shared_addresses(unsigned* out) {
+  extern __shared__ __align__(256) unsigned dynamic[];
+  __shared__ unsigned own[37];
+  own[0] = __cvta_generic_to_shared(dynamic);
+  dynamic[0] = __cvta_generic_to_shared(own);
+  out[0] = dynamic[0];
+  out[1] = own[0];
+}
+
 // Most blocks of a very large grid exit at once.
 extern "C" __global__ void exit_at_once(unsigned* last) {
   if (blockIdx.x == gridDim.x - 1) *last = blockIdx.x;

@@ -25,7 +25,8 @@ bool inside(std::uint64_t address, std::uint64_t bytes, const void* begin, std::
 // Whether a generic address points to shared memory of any of the cluster's blocks.
 bool in_cluster(const Warp& warp, std::uint64_t address) {
   const std::uint64_t others = std::uint64_t{warp.cluster_nctarank - 1} * kSharedWindow;
-  return inside(address, 1, warp.shared, others + warp.total_shared_bytes);
+  return inside(address, 1, warp.block->cluster->blocks[0].shared,
+                others + warp.total_shared_bytes);
 }
 
 }  // namespace
@@ -67,8 +68,10 @@ std::byte* resolve_shared(Warp& warp, int lane, std::uint64_t address, std::uint
   const std::uint64_t offset = address - warp.shared_begin;
   if (offset > warp.total_shared_bytes || bytes > warp.total_shared_bytes - offset) {
     fault(warp, CUDA_ERROR_ILLEGAL_ADDRESS, lane,
-          "%u bytes at shared address 0x%llx: outside the block's %u bytes of shared memory", bytes,
-          static_cast<unsigned long long>(address), warp.total_shared_bytes);
+          "%u bytes at shared address 0x%llx: outside the block's %u bytes of shared memory, which "
+          "begin at 0x%x",
+          bytes, static_cast<unsigned long long>(address), warp.total_shared_bytes,
+          warp.shared_begin);
   }
   check_alignment(warp, lane, address, alignment, "shared");
   return warp.shared + address;
@@ -77,7 +80,8 @@ std::byte* resolve_shared(Warp& warp, int lane, std::uint64_t address, std::uint
 std::byte* resolve_cluster(Warp& warp, int lane, std::uint64_t address, std::uint32_t bytes,
                            std::uint32_t alignment) {
   const auto& blocks = warp.block->cluster->blocks;
-  const std::uint64_t rank = address / kSharedWindow, offset = address % kSharedWindow;
+  const std::uint64_t rank = address / kSharedWindow;
+  const std::uint64_t offset = address % kSharedWindow - warp.block->launch->first_shared_address();
   if (rank >= blocks.size() || offset > warp.total_shared_bytes ||
       bytes > warp.total_shared_bytes - offset) {
     fault(warp, CUDA_ERROR_ILLEGAL_ADDRESS, lane,

@@ -64,6 +64,7 @@ struct Launch {
   std::uint32_t threads() const { return shape.block.x * shape.block.y * shape.block.z; }
   std::uint32_t local_bytes() const { return info->local_bytes + code.stack_bytes; }
   std::uint32_t shared_bytes() const { return code.dynamic_offset + shape.dynamic_shared_bytes; }
+  std::uint32_t first_shared_address() const { return device->first_shared_address(); }
 
   // --- shared by the host threads that run it
   std::atomic<std::uint64_t> next_turn{0};           // clusters that have been taken in
@@ -99,13 +100,16 @@ struct Block {
   Cluster* cluster;
   std::uint32_t rank;      // in the cluster, x fastest
   std::uint32_t index[3];  // in the grid
-  std::byte* shared;
+  std::byte* shared;       // its own shared memory
   std::vector<Warp*> warps;
   std::uint32_t live_warps = 0;
   bool started = false;  // a warp of it has run
   Barrier barriers[kBarriers];
   std::uint32_t free_registers = 0;   // of each of a warp's lanes: what setmaxnreg.dec gave back
   std::vector<Warpgroup> warpgroups;  // of kernels with wgmma
+
+  // What its shared addresses count from.
+  std::byte* window() const { return shared - launch->first_shared_address(); }
 };
 
 // The line of PTX with this number, without its indentation and comment.

@@ -53,7 +53,8 @@ std::byte* in_block(Warp& warp, int lane, std::byte* at, std::uint32_t rank) {
   if (rank >= cluster.blocks.size()) {
     fault(warp, lane, fmt::format("block {} of a cluster of {}", rank, cluster.blocks.size()));
   }
-  const auto offset = static_cast<std::uint64_t>(at - cluster.blocks[rank_of(cluster, at)].shared);
+  const auto offset =
+      static_cast<std::uint64_t>(at - cluster.blocks[rank_of(cluster, at)].window());
   return resolve_cluster(warp, lane, rank * kSharedWindow + offset, 0, 1);
 }
 

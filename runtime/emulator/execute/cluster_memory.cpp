@@ -11,7 +11,7 @@ std::uint64_t window_address(Warp& warp, int lane, std::uint64_t address, std::u
   const std::uint64_t at = address - base;
   const std::size_t blocks = warp.block->cluster->blocks.size();
   if (address < base || at / kSharedWindow >= blocks ||
-      at % kSharedWindow > warp.total_shared_bytes) {
+      at % kSharedWindow - warp.block->launch->first_shared_address() > warp.total_shared_bytes) {
     fault(warp, CUDA_ERROR_ILLEGAL_ADDRESS, lane,
           "address 0x%llx is not in the shared memory of a block of the cluster",
           static_cast<unsigned long long>(address));

@@ -46,7 +46,8 @@ WarpMemory::WarpMemory(std::size_t frame_bytes, std::size_t local_bytes) {
 Resident::Resident(Launch& launch)
     : launch_(launch), warps_of_block_((launch.threads() + kLanes - 1) / kLanes) {
   const std::size_t blocks = count(launch.shape.cluster);
-  window_bytes_ = (blocks - 1) * kSharedWindow + launch.shared_bytes() + 1;
+  window_bytes_ =
+      launch.first_shared_address() + (blocks - 1) * kSharedWindow + launch.shared_bytes() + 1;
   window_ = reserve(window_bytes_);
   for (std::size_t w = 0; w < blocks * warps_of_block_; ++w) {
     memories_.push_back(
@@ -88,7 +89,7 @@ void Resident::start_block(Block& block, std::uint32_t rank) {
   block.index[0] = first.x * size.x + inner.x;
   block.index[1] = first.y * size.y + inner.y;
   block.index[2] = first.z * size.z + inner.z;
-  block.shared = window_ + std::size_t{rank} * kSharedWindow;
+  block.shared = window_ + launch_.first_shared_address() + std::size_t{rank} * kSharedWindow;
   std::memset(block.shared, 0xFF, launch_.shared_bytes());
   block.live_warps = warps_of_block_;
   cluster.live_warps += warps_of_block_;
@@ -146,7 +147,7 @@ void Resident::start_warp(WarpMemory& memory, Block& block, std::uint32_t warpid
   warp.parameter_bytes = launch_.info->parameter_bytes;
   warp.symbols = launch_.symbols;
   warp.shared = window_;
-  warp.shared_begin = block.rank * kSharedWindow;
+  warp.shared_begin = block.rank * kSharedWindow + launch_.first_shared_address();
   warp.registers = launch_.registers;
   warp.frame = memory.frame;
   warp.local = memory.local_memory.get();

@@ -154,7 +154,7 @@ class TensorCopy final : public BulkOperation {
   }
 
   Box box_;
-  std::byte* window_;  // of the block's shared memory
+  std::byte* window_;  // of the block's shared addresses
   std::uint32_t address_;
   bool load_;
   Combine combine_;
@@ -248,7 +248,7 @@ static void octavo_tensor_load(Warp* warp, std::uint32_t mask, std::uint32_t win
     for_destinations(
         *warp, lane, cta_mask, target, signal, [&](std::byte* at, std::byte* signalled) {
           const Cluster& cluster = *warp->block->cluster;
-          std::byte* base = cluster.blocks[rank_of(cluster, at)].shared;
+          std::byte* base = cluster.blocks[rank_of(cluster, at)].window();
           issue(*warp, std::make_unique<TensorCopy>(*warp, lane, box, base,
                                                     static_cast<std::uint32_t>(at - base), true,
                                                     nullptr, signalled));
@@ -275,7 +275,7 @@ static void octavo_tensor_store(Warp* warp, std::uint32_t mask, const std::uint6
     }
     const std::byte* source =
         resolve_shared(*warp, lane, from[lane], tile_bytes(*warp, lane, box.map), kTileAlignment);
-    std::byte* base = warp->block->shared;
+    std::byte* base = warp->block->window();
     issue(*warp, std::make_unique<TensorCopy>(*warp, lane, box, base,
                                               static_cast<std::uint32_t>(source - base), false,
                                               combine, nullptr));

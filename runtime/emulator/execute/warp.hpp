@@ -26,7 +26,7 @@ struct MbarrierWait;
 class Shadow;
 struct WarpWgmmas;
 
-// Of 32-bit shared addresses: a block's own begin at its rank times this, so that those of a
+// Of 32-bit shared addresses: a block's own count from its rank times this, so that those of a
 // cluster's blocks differ and each may use the others'.
 constexpr std::uint32_t kSharedWindow = 1u << 18;
 

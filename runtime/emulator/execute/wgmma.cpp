@@ -66,13 +66,13 @@ class WgmmaOperation final : public Operation {
       for (std::uint32_t i = 0; i < 2; ++i) {
         std::uint32_t* lower = wgmma_.a_words + i * kLanes;
         load_core_matrices(wgmma_.a, code.a_major, issuing_.warpid % kWarpgroupWarps * 2 + i,
-                           block.shared, lower, lower + 2 * kLanes);
+                           block.window(), lower, lower + 2 * kLanes);
       }
     }
     const auto groups = static_cast<std::uint32_t>(shape.n) / 8;
     for (std::uint32_t i = 0; i < groups; ++i) {
       std::uint32_t* lower = b_words + i * tensor_core::kWgmmaColumnWords;
-      load_core_matrices(wgmma_.b, code.b_major, i, block.shared, lower, lower + kLanes);
+      load_core_matrices(wgmma_.b, code.b_major, i, block.window(), lower, lower + kLanes);
     }
     if (code.negate_a) tensor_core::negate(shape.a, wgmma_.a_words, tensor_core::kWgmmaWords);
     if (code.negate_b) {
@@ -115,7 +115,7 @@ class WgmmaOperation final : public Operation {
   }
 
   void add_read(std::uint32_t address) {
-    std::byte* at = block.shared + address;
+    std::byte* at = block.window() + address;
     SharedRange* last = reads.empty() ? nullptr : &reads.back();
     if (last != nullptr && (last->begin + last->bytes == at || at + kChunkBytes == last->begin)) {
       last->begin = std::min(last->begin, at);
@@ -136,16 +136,20 @@ MatrixDescriptor decode(Warp& warp, const char* name, std::uint64_t bits, Major 
     fault(warp, CUDA_ERROR_ILLEGAL_INSTRUCTION, 0, "the descriptor of %s, 0x%llx, %s", name,
           static_cast<unsigned long long>(bits), problem);
   }
-  std::uint32_t end = 0;
+  std::uint32_t begin = UINT32_MAX, end = 0;
   for (std::uint32_t group = 0; group < groups; ++group) {
-    for_chunks(descriptor, major, group,
-               [&](std::uint32_t address) { end = std::max(end, address + kChunkBytes); });
+    for_chunks(descriptor, major, group, [&](std::uint32_t address) {
+      begin = std::min(begin, address);
+      end = std::max(end, address + kChunkBytes);
+    });
   }
+  const std::uint32_t first = warp.block->launch->first_shared_address();
   const std::uint32_t bytes = warp.block->launch->shared_bytes();
-  if (end > bytes) {
+  if (begin < first || end > first + bytes) {
     fault(warp, CUDA_ERROR_ILLEGAL_ADDRESS, 0,
-          "%s, by its descriptor 0x%llx, lies up to shared address 0x%x; the block has %u bytes",
-          name, static_cast<unsigned long long>(bits), end, bytes);
+          "%s, by its descriptor 0x%llx, lies from shared address 0x%x to 0x%x; the block has %u "
+          "bytes from 0x%x on",
+          name, static_cast<unsigned long long>(bits), begin, end, bytes, first);
   }
   return descriptor;
 }

@@ -96,7 +96,8 @@ llvm::Value* read_special_register(Emitter& e, std::string_view name) {
   if (name == "%lanemask_gt") return by_lane(e, [](std::uint32_t lane) { return ~1u << lane; });
   // The driver's own: set for a cooperative grid only, which this is not.
   if (name.starts_with("%envreg")) return e.splat(0, 32);
-  // No shared memory is reserved: the region is empty, and places in it are outside of all memory.
+  // What is reserved of shared memory is not for programs: the region seems empty, and places in it
+  // are outside of all memory.
   if (name == "%reserved_smem_offset_0" || name == "%reserved_smem_offset_1") {
     return e.splat(0xFFFFFF00u, 32);
   }
