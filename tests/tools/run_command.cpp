@@ -120,7 +120,8 @@ TEST_CASE("run prefills what decode does not take" * doctest::skip(kNoEmulator))
         run_octavo("run " + both + " --device emulator --context 40 --check --json --queries " +
                    std::to_string(queries));
     REQUIRE_MESSAGE(result.status == 0, result.err);
-    for (const auto& row : result.json()["kernels"]) {
+    const auto kernels = result.json()["kernels"];
+    for (const auto& row : kernels) {
       const bool used =
           row["kernel"] == "append" || row["kernel"] == (queries > 16 ? "prefill" : "decode");
       CHECK(row["launch_ms"].is_number() == used);

@@ -1,6 +1,8 @@
 // ld and st of every space.
 #include "execute/access.hpp"
 
+#include <fmt/core.h>
+
 #include <algorithm>
 #include <cstring>
 
@@ -55,9 +57,11 @@ const Memory::Range* find_range(Warp& warp, std::uint64_t begin, std::uint64_t e
 std::byte* resolve_global(Warp& warp, int lane, std::uint64_t address, std::uint32_t bytes,
                           std::uint32_t alignment) {
   if (find_range(warp, address, address + bytes) == nullptr || address + bytes < address) {
-    fault(warp, CUDA_ERROR_ILLEGAL_ADDRESS, lane, "%u bytes at address 0x%llx: %s", bytes,
-          static_cast<unsigned long long>(address),
-          warp.block->launch->memory->describe(address, bytes).c_str());
+    const auto message = [&] {
+      return fmt::format("{} bytes at address 0x{:x}: {}", bytes, address,
+                         warp.block->launch->memory->describe(address, bytes));
+    };
+    fault(warp, lane, message, CUDA_ERROR_ILLEGAL_ADDRESS);
   }
   check_alignment(warp, lane, address, alignment, "global");
   return reinterpret_cast<std::byte*>(address);

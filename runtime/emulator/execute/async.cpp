@@ -29,10 +29,8 @@ void report(Cluster& cluster, CUresult code, const Site& site, const std::string
                                           describe(*cluster.launch, site), what));
 }
 
-void fault(Warp& warp, int lane, std::string&& what) {
-  report(*warp.block->cluster, CUDA_ERROR_LAUNCH_FAILED, site_of(warp, lane), what);
-  std::string().swap(what);  // nothing is unwound from here
-  for (;;) yield(warp);
+void report(Warp& warp, CUresult code, int lane, const std::string& what) {
+  report(*warp.block->cluster, code, site_of(warp, lane), what);
 }
 
 void stop_if_faulted(Warp& warp) {

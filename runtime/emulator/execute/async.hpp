@@ -107,9 +107,6 @@ void commit_group(Warp& warp, std::uint32_t mask, Group group);
 void wait_group(Warp& warp, std::uint32_t mask, Group group, std::uint32_t pending,
                 bool only_read = false);
 
-// Ends the launch at the warp's current line, as fault() with a format does, and frees `what`.
-[[noreturn]] void fault(Warp& warp, int lane, std::string&& what);
-
 // A fault of what was issued there; the first of a cluster counts.
 void report(Cluster& cluster, CUresult code, const Site& site, const std::string& what);
 // Never returns if the cluster has a fault: for warps that may have reported one.

@@ -121,7 +121,7 @@ static void octavo_cp_async_arrive(Warp* warp, std::uint32_t mask, std::uint32_t
         resolve_window(*warp, lane, address[lane] + offset, 8, 8, SharedWindow{window});
     if (increment != 0) {
       std::string problem = expect_arrival(*warp->block->cluster, mbarrier);
-      if (!problem.empty()) fault(*warp, lane, std::move(problem));
+      if (!problem.empty()) fault(*warp, lane, [&] { return std::move(problem); });
     }
     issue(*warp, std::make_unique<AsyncArrival>(*warp, lane, mbarrier));
   });

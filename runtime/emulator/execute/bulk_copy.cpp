@@ -36,22 +36,26 @@ std::byte* resolve_signal(Warp& warp, int lane, std::uint64_t address, SharedWin
   std::byte* mbarrier = resolve_window(warp, lane, address, 8, 8, window);
   const Cluster& cluster = *warp.block->cluster;
   if (rank_of(cluster, mbarrier) != rank_of(cluster, destination)) {
-    fault(warp, lane,
-          fmt::format("the mbarrier at {} is of another block than the destination",
-                      warp.shadow->name(mbarrier)));
+    fault(warp, lane, [&] {
+      return fmt::format("the mbarrier at {} is of another block than the destination",
+                         warp.shadow->name(mbarrier));
+    });
   }
   return mbarrier;
 }
 
 void require_mbarrier(Warp& warp, int lane, const std::byte* mbarrier) {
   if (warp.shadow->find_mbarrier(mbarrier) != nullptr) return;
-  fault(warp, lane, fmt::format("no mbarrier is initialised at {}", warp.shadow->name(mbarrier)));
+  fault(warp, lane, [&] {
+    return fmt::format("no mbarrier is initialised at {}", warp.shadow->name(mbarrier));
+  });
 }
 
 std::byte* in_block(Warp& warp, int lane, std::byte* at, std::uint32_t rank) {
   Cluster& cluster = *warp.block->cluster;
   if (rank >= cluster.blocks.size()) {
-    fault(warp, lane, fmt::format("block {} of a cluster of {}", rank, cluster.blocks.size()));
+    fault(warp, lane,
+          [&] { return fmt::format("block {} of a cluster of {}", rank, cluster.blocks.size()); });
   }
   const auto offset =
       static_cast<std::uint64_t>(at - cluster.blocks[rank_of(cluster, at)].window());

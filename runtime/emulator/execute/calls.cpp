@@ -1,4 +1,6 @@
 // Functions of the device's runtime that kernels call: printf and assert.
+#include <fmt/core.h>
+
 #include <cstdio>
 #include <cstring>
 #include <string>
@@ -129,12 +131,15 @@ static void octavo_assert(Warp* warp, std::uint32_t mask, const std::uint64_t* m
                           const std::uint64_t* function) {
   if (mask == 0) return;
   const int lane = __builtin_ctz(mask);
-  std::string texts[3];
-  read_text(*warp, lane, message[lane], texts[0]);
-  read_text(*warp, lane, file[lane], texts[1]);
-  read_text(*warp, lane, function[lane], texts[2]);
-  fault(*warp, CUDA_ERROR_ASSERT, lane, "%.200s:%u: %.200s: assertion `%.200s' failed",
-        texts[1].c_str(), line[lane], texts[2].c_str(), texts[0].c_str());
+  const auto failed = [&] {
+    std::string texts[3];
+    read_text(*warp, lane, message[lane], texts[0]);
+    read_text(*warp, lane, file[lane], texts[1]);
+    read_text(*warp, lane, function[lane], texts[2]);
+    return fmt::format("{:.200}:{}: {:.200}: assertion `{:.200}' failed", texts[1], line[lane],
+                       texts[2], texts[0]);
+  };
+  fault(*warp, lane, failed, CUDA_ERROR_ASSERT);
 }
 
 static void octavo_malloc(Warp* warp, std::uint32_t mask, std::uint64_t* result,
@@ -153,7 +158,7 @@ static void octavo_free(Warp* warp, std::uint32_t mask, const std::uint64_t* add
     } catch (const Fault& what) {
       problem = what.what();
     }
-    fault(*warp, CUDA_ERROR_LAUNCH_FAILED, lane, "%s", problem.c_str());
+    fault(*warp, lane, [&] { return std::move(problem); });
   });
 }
 

@@ -34,16 +34,7 @@ void fault(Warp& warp, CUresult code, int lane, const char* format, ...) {
   va_start(arguments, format);
   std::vsnprintf(what, sizeof what, format, arguments);
   va_end(arguments);
-  {
-    const Block& block = *warp.block;
-    std::string instruction(ptx_line(block.launch->ptx, warp.line));
-    std::replace(instruction.begin(), instruction.end(), '\t', ' ');
-    warp.block->cluster->fault.emplace(
-        code, fmt::format("kernel {}, line {}: {}: block ({},{},{}), warp {}, lane {}: {}",
-                          block.launch->info->name, warp.line, instruction, block.index[0],
-                          block.index[1], block.index[2], warp.warpid, lane, what));
-  }
-  for (;;) yield(warp);
+  fault(warp, lane, [&] { return std::string(what); }, code);
 }
 
 void Launch::record(std::uint64_t turn, const Fault& what) {

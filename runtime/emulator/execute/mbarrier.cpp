@@ -152,7 +152,7 @@ struct Named {
     return found;
   }
   void stop(int lane, std::string&& problem) const {
-    if (!problem.empty()) fault(warp, lane, std::move(problem));
+    if (!problem.empty()) fault(warp, lane, [&] { return std::move(problem); });
   }
 };
 

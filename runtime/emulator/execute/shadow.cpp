@@ -69,15 +69,17 @@ void Shadow::conflict(Warp& warp, int lane, const char* verb, std::size_t at) {
     const auto found = std::find_if(mbarriers_.begin(), mbarriers_.end(), [&](const auto& entry) {
       return address >= entry.first && address < entry.first + 8;
     });
-    fault(warp, lane,
-          fmt::format("{} {}, an mbarrier that was initialised at {}", verb, name(address),
-                      describe(launch, found->second.initialised)));
+    fault(warp, lane, [&] {
+      return fmt::format("{} {}, an mbarrier that was initialised at {}", verb, name(address),
+                         describe(launch, found->second.initialised));
+    });
   }
   const bool written = (flags_[at] & (kWritten | kReduced)) != 0;
   const Operation* operation = cluster_->async->find(address, written);
-  fault(warp, lane,
-        fmt::format("{} {}, which work in flight still {}: {}", verb, name(address),
-                    written ? "writes" : "reads", describe(launch, operation->site)));
+  fault(warp, lane, [&] {
+    return fmt::format("{} {}, which work in flight still {}: {}", verb, name(address),
+                       written ? "writes" : "reads", describe(launch, operation->site));
+  });
 }
 
 void Shadow::load(Warp& warp, int lane, const std::byte* at, std::uint32_t bytes) {
@@ -163,10 +165,11 @@ void Shadow::check_fences(Warp& warp, const Operation& operation, const SharedRa
     const Touch& write = last_writes_[i];
     const int lane = static_cast<int>(write.thread % kLanes);
     if (clocks.visible(operation.warp, write.thread / kLanes, lane, write.time)) continue;
-    fault(warp, operation.site.lane,
-          fmt::format("{} {}, which a thread wrote without a fence.proxy.async after it: {}",
-                      writes ? "will write" : "will read", name(memory_ + i * 4),
-                      describe_touch(write)));
+    fault(warp, operation.site.lane, [&] {
+      return fmt::format("{} {}, which a thread wrote without a fence.proxy.async after it: {}",
+                         writes ? "will write" : "will read", name(memory_ + i * 4),
+                         describe_touch(write));
+    });
   }
 }
 
@@ -186,10 +189,12 @@ void Shadow::check_loads(Warp& warp, const Operation& operation, const SharedRan
       }
       if ((flags_[i] & kLoaded) == 0 || (loaders_[i] >> own & 1) == 0) continue;
       if (clocks.happened(operation.warp, reader, loads[i].time)) continue;
-      fault(warp, __builtin_ctz(range.lanes),
-            fmt::format("will write {}, which a thread read without a barrier or mbarrier between "
-                        "the two: {}",
-                        name(memory_ + i * 4), describe_touch(loads[i])));
+      fault(warp, __builtin_ctz(range.lanes), [&] {
+        return fmt::format(
+            "will write {}, which a thread read without a barrier or mbarrier between "
+            "the two: {}",
+            name(memory_ + i * 4), describe_touch(loads[i]));
+      });
     }
   }
 }

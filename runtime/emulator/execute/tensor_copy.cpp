@@ -188,9 +188,10 @@ void check_box(Warp& warp, int lane, const Box& box, std::uint32_t granule) {
   }
   high = (high + granule - 1) / granule * granule;  // rows begin at multiples of 16
   if (find_range(warp, low, high) != nullptr) return;
-  fault(warp, lane,
-        fmt::format("the box of the tensor is {} bytes at 0x{:x}: {}", high - low, low,
-                    warp.block->launch->memory->describe(low, high - low)));
+  fault(warp, lane, [&] {
+    return fmt::format("the box of the tensor is {} bytes at 0x{:x}: {}", high - low, low,
+                       warp.block->launch->memory->describe(low, high - low));
+  });
 }
 
 Box make_box(Warp& warp, int lane, std::uint64_t map, int dimensions,

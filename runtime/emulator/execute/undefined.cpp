@@ -1,5 +1,7 @@
 #include "execute/undefined.hpp"
 
+#include <fmt/core.h>
+
 #include <algorithm>
 
 #include "execute/block.hpp"
@@ -76,12 +78,14 @@ void fault_undefined(Warp& warp, std::uint32_t lanes, Use use) {
                                           "the predicate that guards it is undefined",
                                           "an operand is undefined"};
   const int lane = __builtin_ctz(lanes);
-  std::vector<int> lines;
-  for (const UndefinedLoad& load : *warp.undefined_loads) {
-    if ((load.lanes >> lane & 1) != 0) lines.push_back(load.line);
-  }
-  fault(warp, CUDA_ERROR_LAUNCH_FAILED, lane, "%s: %s", kUses[static_cast<std::uint32_t>(use)],
-        warp.block->launch->undefined_origin(warp.line, lines).c_str());
+  fault(warp, lane, [&] {
+    std::vector<int> lines;
+    for (const UndefinedLoad& load : *warp.undefined_loads) {
+      if ((load.lanes >> lane & 1) != 0) lines.push_back(load.line);
+    }
+    return fmt::format("{}: {}", kUses[static_cast<std::uint32_t>(use)],
+                       warp.block->launch->undefined_origin(warp.line, lines));
+  });
 }
 
 static void octavo_undefined(Warp* warp, std::uint32_t lanes, std::uint32_t use) {

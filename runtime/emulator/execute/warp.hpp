@@ -1,8 +1,10 @@
 // A warp as compiled kernels and the functions they call see it.
 #pragma once
 
+#include <concepts>
 #include <cstddef>
 #include <cstdint>
+#include <string>
 #include <vector>
 
 #include "execute/fiber.hpp"
@@ -126,6 +128,18 @@ void yield(Warp& warp);
 // Ends the launch with this fault at the warp's current line, and never returns.
 [[noreturn]] void fault(Warp& warp, CUresult code, int lane, const char* format, ...)
     __attribute__((format(printf, 4, 5)));
+
+// Notes a fault of the lane at the warp's current line; the first of a cluster counts.
+void report(Warp& warp, CUresult code, int lane, const std::string& what);
+
+// Ends the launch with what `message` returns. It is called here because nothing is unwound from
+// here: what the caller still held would never be freed.
+template <std::invocable Message>
+[[noreturn]] void fault(Warp& warp, int lane, const Message& message,
+                        CUresult code = CUDA_ERROR_LAUNCH_FAILED) {
+  report(warp, code, lane, message());
+  for (;;) yield(warp);
+}
 
 template <typename F>
 void for_lanes(std::uint32_t mask, F&& body) {

@@ -174,9 +174,10 @@ void check_fence(Warp& warp, const char* what, std::int32_t word, std::int32_t a
           "%s hold those of a wgmma of m64n%dk%d, and no wgmma.fence came after it", what,
           -word >> 8, -word & 0xFF);
   }
-  fault(warp, 0,
-        fmt::format("{} were written without a wgmma.fence after it, at {}", what,
-                    quote(warp, word)));
+  fault(warp, 0, [&] {
+    return fmt::format("{} were written without a wgmma.fence after it, at {}", what,
+                       quote(warp, word));
+  });
 }
 
 }  // namespace
@@ -304,9 +305,10 @@ static void octavo_wgmma_check(Warp* warp, std::uint32_t mask, const std::uint32
   for_lanes(mask, [&](int lane) {
     const PendingWgmma* wgmma = warp->wgmmas->find(values[lane]);
     if (wgmma == nullptr) return;
-    fault(*warp, lane,
-          "an accumulator is touched before the wgmma.wait_group of its wgmma, " +
-              quote(*warp, wgmma->line));
+    fault(*warp, lane, [&] {
+      return "an accumulator is touched before the wgmma.wait_group of its wgmma, " +
+             quote(*warp, wgmma->line);
+    });
   });
 }
 
@@ -317,9 +319,10 @@ static void octavo_wgmma_overwrite(Warp* warp, std::uint32_t mask, const std::ui
   for (const auto& wgmma : warp->wgmmas->pending) {
     if (std::find(lines, lines + count, static_cast<std::uint32_t>(wgmma->line)) == lines + count)
       continue;
-    fault(*warp, __builtin_ctz(mask),
-          "a register of A is overwritten before the wgmma.wait_group of its wgmma, " +
-              quote(*warp, wgmma->line));
+    fault(*warp, __builtin_ctz(mask), [&] {
+      return "a register of A is overwritten before the wgmma.wait_group of its wgmma, " +
+             quote(*warp, wgmma->line);
+    });
   }
 }
 
