@@ -39,6 +39,14 @@ struct Constant {
   std::string value;  // "128"
 };
 
+// What prefill's tensor maps bring at a time: so many rows, of which so many bytes. Without rows the
+// kernel takes no maps.
+struct Boxes {
+  int rows = 0;
+  int k_bytes = 0;
+  int v_bytes = 0;
+};
+
 struct Plan {
   Spec spec;
   KernelKind kernel;
@@ -51,6 +59,7 @@ struct Plan {
   std::string entry;                // name of the kernel function
   int threads = 0;                  // of a block
   int shared_bytes = 0;             // dynamic shared memory
+  Boxes boxes;                      // prefill only
 };
 
 struct Grid {

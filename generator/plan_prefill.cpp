@@ -1,6 +1,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <numeric>
 
 #include "generator/plan_detail.hpp"
 
@@ -24,22 +25,28 @@ int shared_bytes(const Spec& spec, const Tunables& tunables) {
   const HeadDim& dim = spec.attention.head_dim;
   const int bytes = bytes_of(spec.kv_cache.format);
   const int copied_values = is_fp8(spec) ? dim.v : 0;  // before they are transposed
-  const int stage = tunables.tile_tokens * (bytes * (dim.qk + dim.v) + copied_values) + 4 * 8;
+  const int stage = tunables.tile_tokens * (bytes * (dim.qk + dim.v) + copied_values) + 5 * 8;
   const int scales = scale_per_token(spec) ? 4 * tunables.tile_tokens : 0;
   const int factors = scale_per_token(spec) ? scales + 16 : 0;
   return kBlockRows * dim.qk * bytes + tunables.stages * (stage + scales) +
          (tunables.stages + 1) * factors;
 }
 
-// Whether the producer takes a strip's rows as one piece: strips start at multiples of their
-// length, so that none crosses a page of whole strips. Rows that a warp's 32 units do not fill want
-// more registers for it than the producer has.
-bool strips_adjacent(const Spec& spec) {
-  constexpr int kStripTokens = 16, kUnitsAtOnce = 32;
+// What the tensor memory accelerator copies at a time: as many rows as divide a warp's share of the
+// tile's strips, the tile and the page. None where pages end inside strips.
+Boxes boxes(const Spec& spec, const Tunables& tunables) {
+  constexpr int kStripTokens = 16, kProducerWarps = 4;
   const CacheSpec& cache = spec.kv_cache;
-  const int key_units = spec.attention.head_dim.qk * bytes_of(cache.format) / 16;
-  const bool in_page = cache.layout == Layout::contiguous || cache.page_size % kStripTokens == 0;
-  return in_page && kUnitsAtOnce % key_units == 0;
+  const int tile = tunables.tile_tokens;
+  const int strips = (tile / kStripTokens + kProducerWarps - 1) / kProducerWarps;
+  int rows = std::gcd(strips * kStripTokens, tile);
+  if (cache.layout == Layout::paged) rows = std::gcd(rows, cache.page_size);
+  if (rows % kStripTokens != 0) return {};
+  const auto piece = [&](int dim) {
+    const int bytes = dim * bytes_of(cache.format);
+    return bytes % 128 == 0 ? 128 : bytes % 64 == 0 ? 64 : 32;  // as templates/prefill/matrix.cuh
+  };
+  return {rows, piece(spec.attention.head_dim.qk), piece(spec.attention.head_dim.v)};
 }
 
 // The most tokens that divide a tile and are promoted together.
@@ -95,7 +102,7 @@ void check(const Spec& spec, const Architecture& arch, const Tunables& tunables)
   }
 }
 
-std::vector<Policy> policies(const Spec& spec, const Architecture& arch) {
+std::vector<Policy> policies(const Spec& spec, const Architecture& arch, const Boxes& boxes) {
   std::vector<Policy> result = cache_policies(spec, arch);
   const auto add = [&](std::string_view axis, std::string_view value) {
     result.push_back(select_policy(axis, value));
@@ -106,7 +113,7 @@ std::vector<Policy> policies(const Spec& spec, const Architecture& arch) {
   add("mask", name_of(spec.attention.mask.kind));
   add("softcap", spec.attention.softcap > 0 ? "on" : "off");
   add("prefill_values", is_fp8(spec) ? "1 byte" : "2 bytes");
-  add("prefill_rows", strips_adjacent(spec) ? "adjacent" : "scattered");
+  add("prefill_copy", boxes.rows > 0 ? "adjacent" : "scattered");
   add("prefill_accumulation", fmt::to_string(spec.compute.accumulation.levels));
   return result;
 }
@@ -115,13 +122,14 @@ std::vector<Policy> policies(const Spec& spec, const Architecture& arch) {
 // than the 168 a thread that a block of 384 begins with.
 constexpr int kProducerRegisters = 40, kConsumerRegisters = 232;
 
-std::vector<Constant> constants(const Spec& spec, const Tunables& tunables) {
+std::vector<Constant> constants(const Spec& spec, const Tunables& tunables, const Boxes& boxes) {
   std::vector<Constant> result = attention_constants(spec, tunables.row_tiles, tunables.warps * 32);
   const auto add = [&](std::string_view name, int value) {
     result.push_back({"int", std::string(name), fmt::to_string(value)});
   };
   add("kStages", tunables.stages);
   add("kTileTokens", tunables.tile_tokens);
+  if (boxes.rows > 0) add("kBoxRows", boxes.rows);
   if (spec.compute.accumulation.levels == 2) {
     add("kChunk", tunables.chunk);
     add("kPromoteTokens", promote_tokens(spec, tunables.tile_tokens));
@@ -182,9 +190,10 @@ Plan plan_prefill(const Spec& spec, const Architecture& arch, const Tunables& tu
   plan.kernel = KernelKind::prefill;
   plan.arch = arch;
   plan.tunables = tunables;
-  plan.policies = policies(spec, arch);
+  plan.boxes = boxes(spec, tunables);
+  plan.policies = policies(spec, arch, plan.boxes);
   add_end(plan);
-  plan.constants = constants(spec, tunables);
+  plan.constants = constants(spec, tunables, plan.boxes);
   plan.instructions = instructions(spec, tunables);
   plan.skeleton = "kernels/prefill.cuh";
   plan.entry = "octavo_prefill";

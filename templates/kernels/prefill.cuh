@@ -12,7 +12,7 @@ extern __shared__ __align__(1024) uint4 shared_memory[];
 // memory, as wgmma takes them, and leaves most of its registers to the others, which have 64 rows
 // each.
 extern "C" __global__ void __launch_bounds__(kThreads, 1)
-    octavo_prefill(const __grid_constant__ PrefillArguments arguments) {
+    octavo_prefill(const __grid_constant__ PrefillKernelArguments arguments) {
   Launch::begin();
   if (rows_of_prefill(arguments).count <= 0) return;
   const Memory memory(shared_memory);
@@ -23,7 +23,7 @@ extern "C" __global__ void __launch_bounds__(kThreads, 1)
   if (warp_id() < 4) {
     setmaxnreg_dec<kProducerRegisters>();
     const Tokens tokens = tokens_of(rows_of_prefill(arguments));
-    Producer(arguments.cache, tokens, memory).run();
+    Producer(arguments, tokens, memory).run();
   } else {
     setmaxnreg_inc<kConsumerRegisters>();
     Consumer(arguments, memory).run();

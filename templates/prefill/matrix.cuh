@@ -6,8 +6,9 @@ namespace octavo {
 // every row, one piece's rows after another, whose 16-byte units are exchanged as the hardware
 // does: bits 7 and up of an address flip those from bit 4 up. So neither eight rows' units in the
 // same place nor a row's units have a bank conflict.
-template <int kRows, int kRowBytes>
+template <int kRows, int kBytesOfRow>
 struct Matrix {
+  static constexpr int kRowBytes = kBytesOfRow;
   static constexpr int kPiece = kRowBytes % 128 == 0 ? 128 : kRowBytes % 64 == 0 ? 64 : 32;
   static constexpr int kPieceBytes = kRows * kPiece;
   static constexpr int kBytes = kRows * kRowBytes;

@@ -2,6 +2,7 @@
 
 #include "attention/rows.cuh"
 #include "prefill/matrix.cuh"
+#include "ptx/fence.cuh"
 #include "ptx/mbarrier.cuh"
 
 namespace octavo {
@@ -28,11 +29,11 @@ constexpr int kCopiedValuesOffset = kValuesOffset + kStages * Values::Operand::k
 constexpr int kKeyScalesOffset = kCopiedValuesOffset + kStages * Values::kCopiedBytes;
 constexpr int kFactorsOffset = kKeyScalesOffset + kStages * kScaleBytes;
 constexpr int kBarriersOffset = kFactorsOffset + (kStages + 1) * kFactorBytes;
-static_assert(kBarriersOffset + 4 * kStages * 8 <= kSharedBytes);
+static_assert(kBarriersOffset + 5 * kStages * 8 <= kSharedBytes);
 
 // The stages' barriers: whether a stage's keys and values are there, and whether all consumers are
-// done with them.
-enum class Barrier { keys_full, keys_empty, values_full, values_empty };
+// done with them; and whether values are there as they were copied, where the producer waits.
+enum class Barrier { keys_full, keys_empty, values_copied, values_full, values_empty };
 
 // One of kCount stages after the other, round and round.
 template <int kCount>
@@ -85,6 +86,7 @@ struct Memory {
     return address + kValuesOffset + stage * Values::Operand::kBytes;
   }
   __device__ unsigned copied_values(int stage) const {
+    if constexpr (!Values::kTransposed) return values(stage);
     return address + kCopiedValuesOffset + stage * Values::kCopiedBytes;
   }
   __device__ unsigned barrier(Barrier of, int stage) const {
@@ -94,10 +96,12 @@ struct Memory {
   __device__ void start_barriers() const {
     for (int stage = 0; stage < kStages; ++stage) {
       mbarrier_init(barrier(Barrier::keys_full, stage), 4);  // warps
+      mbarrier_init(barrier(Barrier::values_copied, stage), 4);
       mbarrier_init(barrier(Barrier::values_full, stage), 4);
       mbarrier_init(barrier(Barrier::keys_empty, stage), 4 * kConsumers);
       mbarrier_init(barrier(Barrier::values_empty, stage), 4 * kConsumers);
     }
+    fence_proxy_async();  // what copies do at barriers comes after
   }
 
   __device__ void wait_full(Barrier of, const Stage& stage) const {

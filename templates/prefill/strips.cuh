@@ -4,11 +4,49 @@
 
 namespace octavo {
 
-// The producer's warps take strips of 16 tokens of a tile in turn. What a warp copied it also
-// transposes, so that warps need not wait for each other for it.
+// A warp of the producer has a quarter of a tile's tokens, in strips of 16. What a warp copied it
+// also transposes, so that warps need not wait for each other for it.
 constexpr int kStrips = kTileTokens / 16;
 constexpr int kWarpStrips = (kStrips + 3) / 4;
+constexpr int kWarpTokens = 16 * kWarpStrips;
 
-inline __device__ int strip_of_warp(int i) { return warp_id() % 4 + 4 * i; }
+// In the tile; beyond it where the warps before have all of them.
+inline __device__ int first_strip_of_warp() { return warp_id() % 4 * kWarpStrips; }
+
+// The row of a token that is not there or not wanted: no box from there on has one that is.
+constexpr int kNoRow = -kTileTokens;
+
+// Where in the cache the warp's tokens of a tile are. A layer's rows number fewer than 2^31.
+class WarpRows {
+ public:
+  static constexpr int kLookUps = (kWarpTokens + 31) / 32;
+
+  // Starts to find those of the tile at `first_token`, of which tokens before `end` are wanted.
+  __device__ void look_up(const KvCache& cache, int first_token, int end) {
+#pragma unroll
+    for (int i = 0; i < kLookUps; ++i) {
+      const int place = tile_place(i);
+      const int token = first_token + place;
+      row_[i] = kNoRow;
+      if (is_mine(i) && place < kTileTokens && token < end) {
+        const long long row = KvLayout::row(cache, sequence_of_block(), kv_head_of_block(), token);
+        if (row >= 0) row_[i] = static_cast<int>(row);
+      }
+    }
+  }
+
+  // The warp's token 32 * i + lane: where in the tile it is, whether it is the warp's, and its row,
+  // for which what look_up started is waited for.
+  static __device__ int tile_place(int i) {
+    return 16 * first_strip_of_warp() + 32 * i + lane_id();
+  }
+  static __device__ bool is_mine(int i) {
+    return 32 * (i + 1) <= kWarpTokens || 32 * i + lane_id() < kWarpTokens;
+  }
+  __device__ int row(int i) const { return row_[i]; }
+
+ private:
+  int row_[kLookUps];
+};
 
 }  // namespace octavo

@@ -12,6 +12,17 @@ inline __device__ void mbarrier_arrive(unsigned barrier) {
   asm volatile("mbarrier.arrive.shared::cta.b64 _, [%0];" ::"r"(barrier) : "memory");
 }
 
+// The phase does not end before asynchronous copies have brought so many bytes more.
+inline __device__ void mbarrier_expect_tx(unsigned barrier, int bytes) {
+  asm volatile("mbarrier.expect_tx.relaxed.cta.shared::cta.b64 [%0], %1;" ::"r"(barrier), "r"(bytes)
+               : "memory");
+}
+
+inline __device__ void mbarrier_arrive_expect_tx(unsigned barrier, int bytes) {
+  asm volatile("mbarrier.arrive.expect_tx.shared::cta.b64 _, [%0], %1;" ::"r"(barrier), "r"(bytes)
+               : "memory");
+}
+
 // Until the phase of this parity has ended.
 inline __device__ void mbarrier_wait(unsigned barrier, unsigned parity) {
   asm volatile(
