@@ -88,10 +88,12 @@ class Producer {
     if constexpr (TileCopy::kInGroups) fence_proxy_async();
     if constexpr (Scale::kPerToken) {
       bar_sync<kConsumers + 1, kWarpgroupThreads>();  // all warps' scales are there
-      Stage published = stage_;
-      published.factors.advance();  // has a stage more
-      const float before = first ? 0 : memory_.factors(stage_)[kTileTokens + 1];
-      if (warp_id() % 4 == 0) relate_scales(memory_.factors(published), before);
+      if (warp_id() % 4 == 0) {
+        Stage published = stage_;
+        published.factors.advance();  // has a stage more
+        relate_scales(memory_.factors(published),
+                      first ? 0 : memory_.factors(stage_)[kTileTokens + 1]);
+      }
     }
     if constexpr (!TileCopy::kArrives) memory_.arrive(Barrier::keys_full, stage_);
   }

@@ -2,6 +2,7 @@
 
 #include "prefill/strips.cuh"
 #include "ptx/bulk_tensor.cuh"
+#include "ptx/elect.cuh"
 
 namespace octavo {
 
@@ -20,10 +21,9 @@ struct TileCopy {
 #pragma unroll
     for (int box = 0; box < kBoxes; ++box) {
       const int token = box * kBoxRows;
-      first_row[box] = rows.row(token / 32);
-      if (box > 0) first_row[box] = __shfl_sync(0xffffffff, first_row[box], token % 32);
+      first_row[box] = __shfl_sync(0xffffffff, rows.row(token / 32), token % 32);
     }
-    if (lane_id() != 0) return;
+    if (!elect_sync()) return;
     const unsigned keys = memory.barrier(Barrier::keys_full, to.index);
     const unsigned values = memory.barrier(Barrier::values_copied, to.index);
     if constexpr (kArrives) {

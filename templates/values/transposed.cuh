@@ -15,32 +15,35 @@ struct Values {
   static constexpr int kCopiedBytes = Copied::kBytes;
   static constexpr bool kTransposed = true;
 
+  // Loads at once, as waiting for each is what takes time.
+  static constexpr int kAtOnce = Copied::kPiece >= 64 ? 2 : 1;
+
   // What a warp copied of 16 tokens goes to its place.
   static __device__ void place(unsigned operand, unsigned copied, int strip) {
+    // Where the lane reads and writes of a piece's first dims. Those of its later ones are a
+    // constant away, within a row in bits that are the swizzle's alone, as pieces begin at whole
+    // patterns.
     const int lane = threadIdx.x % 32;
-    copied += strip * Copied::kStripBytes;
-    // Two at once, as waiting for each load is what takes time; rows that are no divisor of 512
-    // bytes have used up the producer's registers elsewhere.
-    constexpr int kAtOnce =
-        512 % kHeadDimQk == 0 && 512 % kHeadDimV == 0 && kHeadDimV >= 64 ? 2 : 1;
-    constexpr int kDims = 32 * kAtOnce;
+    copied += strip * Copied::kStripBytes + Copied::unit(lane % 16, lane / 16);
+    operand += Operand::unit(lane, 0, 0, strip);
 #pragma unroll 1
-    for (int first = 0; first < kHeadDimV; first += kDims) {
-      unsigned pairs[kAtOnce][4];  // tokens 0 to 7 and 8 to 15 of 16 dims, then of 16 more
+    for (int piece = 0; piece < kHeadDimV / Copied::kPiece; ++piece) {
 #pragma unroll
-      for (int i = 0; i < kAtOnce; ++i) {
-        const int dim = first + 32 * i;
-        ldmatrix_x4_trans(pairs[i], copied + Copied::unit(lane % 16, lane / 16, 0, dim / 16));
-      }
+      for (int dim = 0; dim < Copied::kPiece; dim += 32 * kAtOnce) {
+        unsigned pairs[kAtOnce][4];  // tokens 0 to 7 and 8 to 15 of 16 dims, then of 16 more
 #pragma unroll
-      for (int i = 0; i < kAtOnce; ++i) {
-        const int dim = first + 32 * i;
-        const unsigned(&of)[4] = pairs[i];
-        const unsigned words[4] = {
-            __byte_perm(of[0], of[1], 0x6420), __byte_perm(of[0], of[1], 0x7531),
-            __byte_perm(of[2], of[3], 0x6420), __byte_perm(of[2], of[3], 0x7531)};
-        stmatrix_x4(operand + Operand::unit(lane, 0, dim, strip), words);
+        for (int i = 0; i < kAtOnce; ++i) ldmatrix_x4_trans(pairs[i], copied ^ dim + 32 * i);
+#pragma unroll
+        for (int i = 0; i < kAtOnce; ++i) {
+          const unsigned(&of)[4] = pairs[i];
+          const unsigned words[4] = {
+              __byte_perm(of[0], of[1], 0x6420), __byte_perm(of[0], of[1], 0x7531),
+              __byte_perm(of[2], of[3], 0x6420), __byte_perm(of[2], of[3], 0x7531)};
+          stmatrix_x4(operand + (dim + 32 * i) * Operand::kPiece, words);
+        }
       }
+      copied += Copied::kPieceBytes;
+      operand += Copied::kPiece * Operand::kPiece;
     }
   }
 
