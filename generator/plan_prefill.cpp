@@ -119,8 +119,13 @@ std::vector<Policy> policies(const Spec& spec, const Architecture& arch, const B
 }
 
 // Registers of a thread, once the producer has left the consumers most of its own: together no more
-// than the 168 a thread that a block of 384 begins with.
-constexpr int kProducerRegisters = 40, kConsumerRegisters = 232;
+// than the 168 a thread that a block of 384 begins with. Consumers of long rows need all they get.
+struct Registers {
+  int producer, consumer;
+};
+Registers registers(const Spec& spec) {
+  return spec.attention.head_dim.v > 128 ? Registers{24, 240} : Registers{32, 232};
+}
 
 std::vector<Constant> constants(const Spec& spec, const Tunables& tunables, const Boxes& boxes) {
   std::vector<Constant> result = attention_constants(spec, tunables.row_tiles, tunables.warps * 32);
@@ -135,8 +140,8 @@ std::vector<Constant> constants(const Spec& spec, const Tunables& tunables, cons
     add("kPromoteTokens", promote_tokens(spec, tunables.tile_tokens));
   }
   result.push_back({"bool", "kScoresAhead", tunables.scores_ahead ? "true" : "false"});
-  add("kProducerRegisters", kProducerRegisters);
-  add("kConsumerRegisters", kConsumerRegisters);
+  add("kProducerRegisters", registers(spec).producer);
+  add("kConsumerRegisters", registers(spec).consumer);
   add("kSharedBytes", shared_bytes(spec, tunables));
   return result;
 }

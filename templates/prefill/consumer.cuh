@@ -162,7 +162,7 @@ class Consumer {
     if constexpr (!Scale::kPerToken) {
       return Scale::of_head(arguments_.cache.v_scale, kv_head_of_block());
     }
-    return memory_.factors(stage_.factors.before())[kTileTokens + 1];
+    return memory_.factors(stage_.factors.before().index)[kTileTokens + 1];
   }
 
   // Starts a tile's scores, once its keys are there.

@@ -44,7 +44,9 @@ struct Ring {
   __device__ void advance() {
     if (++index == kCount) index = 0, parity ^= 1;
   }
-  __device__ int before() const { return (index + kCount - 1) % kCount; }
+  __device__ Ring before() const {
+    return index == 0 ? Ring{kCount - 1, parity ^ 1} : Ring{index - 1, parity};
+  }
 };
 
 // A tile's stage, and that of its factors.
@@ -55,6 +57,7 @@ struct Stage : Ring<kStages> {
     Ring::advance();
     if constexpr (Scale::kPerToken) factors.advance();
   }
+  __device__ Stage before() const { return {Ring::before(), factors.before()}; }
 };
 
 // The block's shared memory.

@@ -37,13 +37,12 @@ class Producer {
 #pragma unroll 1
     for (int token = tokens_.first - kAhead * kTileTokens; token < tokens_.end;
          token += kTileTokens) {
-      const Stage copied = stage_;
       stage_.advance();  // to that of the tile at `token`, which it shares with the one copied next
       const int copied_token = token + kAhead * kTileTokens;
       if (token >= tokens_.first) publish_keys(token == tokens_.first);
-      if constexpr (kCopiesFirst) copy(copied_token, copied);
+      if constexpr (kCopiesFirst) copy(copied_token, stage_.before());
       if (token >= tokens_.first) publish_values(tokens_.end - token);
-      if constexpr (!kCopiesFirst) copy(copied_token, copied);
+      if constexpr (!kCopiesFirst) copy(copied_token, stage_.before());
     }
   }
 
@@ -59,15 +58,15 @@ class Producer {
     if (first_token < tokens_.end) {
       memory_.wait_empty(Barrier::keys_empty, to);
       if constexpr (!Values::kTransposed) memory_.wait_empty(Barrier::values_empty, to);
-      TileCopy::start(arguments_, rows_, memory_, to);
-      if constexpr (Scale::kPerToken) copy_scales(to);
+      TileCopy::start(arguments_, rows_, first_token, memory_, to);
+      if constexpr (Scale::kPerToken) copy_scales(first_token, to);
       rows_.look_up(arguments_.cache, first_token + kTileTokens, tokens_.end);
     }
     if constexpr (kInGroups) cp_async_commit_group();
   }
 
   // Of tokens that are not there or not wanted they become zeros, which count for nothing.
-  __device__ void copy_scales(const Stage& to) const {
+  __device__ void copy_scales(int first_token, const Stage& to) const {
     __syncwarp();
     const unsigned keys = static_cast<unsigned>(__cvta_generic_to_shared(memory_.key_scales(to)));
     const unsigned values = static_cast<unsigned>(__cvta_generic_to_shared(memory_.factors(to)));
@@ -75,7 +74,7 @@ class Producer {
     for (int i = 0; i < WarpRows::kLookUps; ++i) {
       const int place = WarpRows::tile_place(i);
       if (!WarpRows::is_mine(i) || place >= kTileTokens) break;
-      const int row = rows_.row(i);
+      const int row = rows_.row(arguments_.cache, first_token, i);
       const int bytes = row < 0 ? 0 : 4;
       const long long offset = max(row, 0) * 4ll;
       cp_async_4(keys + 4 * place, arguments_.cache.k_scale + offset, bytes);
@@ -88,7 +87,8 @@ class Producer {
     if constexpr (TileCopy::kInGroups) fence_proxy_async();
     if constexpr (Scale::kPerToken) {
       bar_sync<kConsumers + 1, kWarpgroupThreads>();  // all warps' scales are there
-      if (warp_id() % 4 == 0) {
+      // The compiler sees that it is the same on all lanes, and needs fewer registers for it.
+      if (__shfl_sync(0xffffffff, warp_id() % 4, 0) == 0) {
         Stage published = stage_;
         published.factors.advance();  // has a stage more
         relate_scales(memory_.factors(published),
@@ -103,14 +103,9 @@ class Producer {
     const int stage = stage_.index;
     memory_.wait_full(Barrier::values_empty, stage_);  // whose parity is the one of the last round
     TileCopy::finish_values(memory_, stage_, wanted);
-    if constexpr (Values::kTransposed) {
-#pragma unroll 1
-      for (int i = 0; i < kWarpStrips; ++i) {
-        const int strip = first_strip_of_warp() + i;
-        if (kStrips % 4 != 0 && strip >= kStrips) break;
-        Values::place(memory_.values(stage), memory_.copied_values(stage), strip);
-      }
-    }
+    const int first = first_strip_of_warp();
+    Values::place<kWarpStrips>(memory_.values(stage), memory_.copied_values(stage), first,
+                               kStrips % 4 == 0 ? first + kWarpStrips : kStrips);
     fence_proxy_async();
     memory_.arrive(Barrier::values_full, stage_);
   }

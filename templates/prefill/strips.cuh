@@ -1,6 +1,7 @@
 #pragma once
 
 #include "prefill/memory.cuh"
+#include "ptx/mov.cuh"
 
 namespace octavo {
 
@@ -26,11 +27,9 @@ class WarpRows {
 #pragma unroll
     for (int i = 0; i < kLookUps; ++i) {
       const int place = tile_place(i);
-      const int token = first_token + place;
-      row_[i] = kNoRow;
-      if (is_mine(i) && place < kTileTokens && token < end) {
-        const long long row = KvLayout::row(cache, sequence_of_block(), kv_head_of_block(), token);
-        if (row >= 0) row_[i] = static_cast<int>(row);
+      page_[i] = -1;
+      if (is_mine(i) && place < kTileTokens && first_token + place < end) {
+        page_[i] = KvLayout::page(cache, sequence_of_block(), first_token + place);
       }
     }
   }
@@ -38,15 +37,19 @@ class WarpRows {
   // The warp's token 32 * i + lane: where in the tile it is, whether it is the warp's, and its row,
   // for which what look_up started is waited for.
   static __device__ int tile_place(int i) {
-    return 16 * first_strip_of_warp() + 32 * i + lane_id();
+    return 16 * first_strip_of_warp() + 32 * i + mov_laneid();
   }
   static __device__ bool is_mine(int i) {
     return 32 * (i + 1) <= kWarpTokens || 32 * i + lane_id() < kWarpTokens;
   }
-  __device__ int row(int i) const { return row_[i]; }
+  __device__ int row(const KvCache& cache, int first_token, int i) const {
+    const int row = static_cast<int>(KvLayout::row_in(
+        page_[i], cache, sequence_of_block(), kv_head_of_block(), first_token + tile_place(i)));
+    return page_[i] < 0 ? kNoRow : row;
+  }
 
  private:
-  int row_[kLookUps];
+  int page_[kLookUps];
 };
 
 }  // namespace octavo

@@ -15,6 +15,7 @@ inline __device__ unsigned short mov_b32_high(unsigned word) {
 inline __device__ int mov_laneid() {
   int lane;
   asm volatile("mov.u32 %0, %%laneid;" : "=r"(lane));
+  __builtin_assume(lane >= 0 && lane < 32);
   return lane;
 }
 

@@ -3,6 +3,7 @@
 #include "prefill/strips.cuh"
 #include "ptx/bulk_tensor.cuh"
 #include "ptx/elect.cuh"
+#include "ptx/mov.cuh"
 
 namespace octavo {
 
@@ -14,26 +15,32 @@ struct TileCopy {
   static constexpr bool kInGroups = false;             // copies are not the threads' own
   static constexpr bool kArrives = !Scale::kPerToken;  // keys are there without a word from anyone
 
-  // Starts to copy the warp's rows of K and V.
+  // Starts to copy the warp's rows of the tile at `first_token`.
   static __device__ void start(const PrefillKernelArguments& arguments, const WarpRows& rows,
-                               const Memory& memory, const Stage& to) {
-    int first_row[kBoxes];
-#pragma unroll
-    for (int box = 0; box < kBoxes; ++box) {
-      const int token = box * kBoxRows;
-      first_row[box] = __shfl_sync(0xffffffff, rows.row(token / 32), token % 32);
-    }
-    if (!elect_sync()) return;
+                               int first_token, const Memory& memory, const Stage& to) {
     const unsigned keys = memory.barrier(Barrier::keys_full, to.index);
     const unsigned values = memory.barrier(Barrier::values_copied, to.index);
-    if constexpr (kArrives) {
-      mbarrier_arrive_expect_tx(keys, boxes() * kBoxRows * KeyMatrix::kRowBytes);
-    } else {
-      mbarrier_expect_tx(keys, boxes() * kBoxRows * KeyMatrix::kRowBytes);
+    const bool elected = elect_sync();
+    if (elected) {
+      const int rows = boxes() * kBoxRows;
+      if constexpr (kArrives) {
+        mbarrier_arrive_expect_tx(keys, rows * KeyMatrix::kRowBytes);
+      } else {
+        mbarrier_expect_tx(keys, rows * KeyMatrix::kRowBytes);
+      }
+      mbarrier_arrive_expect_tx(values, rows * Values::Copied::kRowBytes);
     }
-    mbarrier_arrive_expect_tx(values, boxes() * kBoxRows * Values::Copied::kRowBytes);
-    copy<KeyMatrix>(memory.keys(to.index), &arguments.k_map, first_row, keys);
-    copy<Values::Copied>(memory.copied_values(to.index), &arguments.v_map, first_row, values);
+#pragma unroll
+    for (int box = 0; box < kBoxes; ++box) {
+      if (box >= boxes()) break;
+      const int token = box * kBoxRows;
+      const int row =
+          __shfl_sync(0xffffffff, rows.row(arguments.cache, first_token, token / 32), token % 32);
+      if (!elected) continue;
+      const int place = 16 * first_strip_of_warp() + token;
+      copy<KeyMatrix>(memory.keys(to.index), place, &arguments.k_map, row, keys);
+      copy<Values::Copied>(memory.copied_values(to.index), place, &arguments.v_map, row, values);
+    }
   }
 
   // Waits for a tile's V, of which the warp's rows from token `wanted` on become zeros, so that no
@@ -44,7 +51,7 @@ struct TileCopy {
     using Copied = Values::Copied;
     char* const copied = memory.base + (memory.copied_values(stage.index) - memory.address);
 #pragma unroll 1
-    for (int i = lane_id(); i < kWarpTokens * Copied::kUnits; i += 32) {
+    for (int i = mov_laneid(); i < kWarpTokens * Copied::kUnits; i += 32) {
       const int token = 16 * first_strip_of_warp() + i / Copied::kUnits;
       if (token < wanted || token >= kTileTokens) continue;
       *reinterpret_cast<uint4*>(copied + Copied::unit(token, i % Copied::kUnits)) = {};
@@ -62,17 +69,12 @@ struct TileCopy {
   }
 
   template <class To>
-  static __device__ void copy(unsigned to, const TensorMap* map, const int (&first_row)[kBoxes],
+  static __device__ void copy(unsigned to, int place, const TensorMap* map, int row,
                               unsigned barrier) {
 #pragma unroll
-    for (int box = 0; box < kBoxes; ++box) {
-      if (box >= boxes()) break;
-      const unsigned place = to + (16 * first_strip_of_warp() + box * kBoxRows) * To::kPiece;
-#pragma unroll
-      for (int piece = 0; piece < To::kRowBytes / To::kPiece; ++piece) {
-        cp_async_bulk_tensor_2d(place + piece * To::kPieceBytes, map, piece * To::kPiece,
-                                first_row[box], barrier);
-      }
+    for (int piece = 0; piece < To::kRowBytes / To::kPiece; ++piece) {
+      cp_async_bulk_tensor_2d(to + place * To::kPiece + piece * To::kPieceBytes, map,
+                              piece * To::kPiece, row, barrier);
     }
   }
 };

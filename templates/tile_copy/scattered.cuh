@@ -13,16 +13,16 @@ struct TileCopy {
   static constexpr bool kInGroups = true;  // copies are part of the threads' groups
   static constexpr bool kArrives = false;  // keys are there when their warps say so
 
-  // Starts to copy the warp's rows of K and V.
+  // Starts to copy the warp's rows of the tile at `first_token`.
   static __device__ void start(const PrefillKernelArguments& arguments, const WarpRows& rows,
-                               const Memory& memory, const Stage& to) {
+                               int first_token, const Memory& memory, const Stage& to) {
 #pragma unroll 1
     for (int i = 0; i < kWarpStrips; ++i) {
       const int strip = first_strip_of_warp() + i;
       if (kStrips % 4 != 0 && strip >= kStrips) break;
-      int row = rows.row(0);
+      int row = rows.row(arguments.cache, first_token, 0);
       for (int j = 1; j < WarpRows::kLookUps; ++j) {
-        if (i / 2 == j) row = rows.row(j);
+        if (i / 2 == j) row = rows.row(arguments.cache, first_token, j);
       }
       copy_strip<KeyMatrix>(memory.keys(to.index), strip, row, i % 2 * 16, arguments.cache.k);
       copy_strip<Values::Copied>(memory.copied_values(to.index), strip, row, i % 2 * 16,

@@ -11,7 +11,8 @@ struct Values {
   static constexpr int kCopiedBytes = 0;
   static constexpr bool kTransposed = false;
 
-  static __device__ void place(unsigned, unsigned, int) {}
+  template <int kCount>
+  static __device__ void place(unsigned, unsigned, int, int) {}
 
   // From a tile's descriptor to that of one product's tokens, of the dims from `dim` on.
   static constexpr __device__ int offset(int step, int dim) {

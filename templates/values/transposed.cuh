@@ -2,6 +2,7 @@
 
 #include "prefill/matrix.cuh"
 #include "ptx/matrix.cuh"
+#include "ptx/mov.cuh"
 
 namespace octavo {
 
@@ -15,35 +16,36 @@ struct Values {
   static constexpr int kCopiedBytes = Copied::kBytes;
   static constexpr bool kTransposed = true;
 
-  // Loads at once, as waiting for each is what takes time.
-  static constexpr int kAtOnce = Copied::kPiece >= 64 ? 2 : 1;
-
-  // What a warp copied of 16 tokens goes to its place.
-  static __device__ void place(unsigned operand, unsigned copied, int strip) {
+  // What a warp copied goes to its place, kCount strips from strip `first` on, of which those
+  // before strip `end` are there.
+  template <int kCount>
+  static __device__ void place(unsigned operand, unsigned copied, int first, int end) {
     // Where the lane reads and writes of a piece's first dims. Those of its later ones are a
     // constant away, within a row in bits that are the swizzle's alone, as pieces begin at whole
     // patterns.
-    const int lane = threadIdx.x % 32;
-    copied += strip * Copied::kStripBytes + Copied::unit(lane % 16, lane / 16);
-    operand += Operand::unit(lane, 0, 0, strip);
+    const int lane = mov_laneid();  // the producer has no registers for all of this all the while
+    copied += first * Copied::kStripBytes + Copied::unit(lane % 16, lane / 16);
+    unsigned to[kCount];
+#pragma unroll
+    for (int i = 0; i < kCount; ++i) to[i] = operand + Operand::unit(lane, first + i);
 #pragma unroll 1
     for (int piece = 0; piece < kHeadDimV / Copied::kPiece; ++piece) {
 #pragma unroll
-      for (int dim = 0; dim < Copied::kPiece; dim += 32 * kAtOnce) {
-        unsigned pairs[kAtOnce][4];  // tokens 0 to 7 and 8 to 15 of 16 dims, then of 16 more
+      for (int dim = 0; dim < Copied::kPiece; dim += 32) {
 #pragma unroll
-        for (int i = 0; i < kAtOnce; ++i) ldmatrix_x4_trans(pairs[i], copied ^ dim + 32 * i);
-#pragma unroll
-        for (int i = 0; i < kAtOnce; ++i) {
-          const unsigned(&of)[4] = pairs[i];
+        for (int i = 0; i < kCount; ++i) {
+          if (first + i >= end) break;
+          unsigned of[4];  // tokens 0 to 7 and 8 to 15 of 16 dims, then of 16 more
+          ldmatrix_x4_trans(of, (copied ^ dim) + i * Copied::kStripBytes);
           const unsigned words[4] = {
               __byte_perm(of[0], of[1], 0x6420), __byte_perm(of[0], of[1], 0x7531),
               __byte_perm(of[2], of[3], 0x6420), __byte_perm(of[2], of[3], 0x7531)};
-          stmatrix_x4(operand + (dim + 32 * i) * Operand::kPiece, words);
+          stmatrix_x4(to[i] + dim * Operand::kPiece, words);
         }
       }
       copied += Copied::kPieceBytes;
-      operand += Copied::kPiece * Operand::kPiece;
+#pragma unroll
+      for (unsigned& each : to) each += Copied::kPiece * Operand::kPiece;
     }
   }
 
