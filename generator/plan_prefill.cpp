@@ -119,12 +119,14 @@ std::vector<Policy> policies(const Spec& spec, const Architecture& arch, const B
 }
 
 // Registers of a thread, once the producer has left the consumers most of its own: together no more
-// than the 168 a thread that a block of 384 begins with. Consumers of long rows need all they get.
+// than the 168 a thread that a block of 384 begins with. A producer that copies by boxes needs few,
+// and consumers of long rows all that they can get.
 struct Registers {
   int producer, consumer;
 };
-Registers registers(const Spec& spec) {
-  return spec.attention.head_dim.v > 128 ? Registers{24, 240} : Registers{32, 232};
+Registers registers(const Spec& spec, const Boxes& boxes) {
+  if (boxes.rows > 0 && spec.attention.head_dim.v > 128) return {24, 240};
+  return {40, 232};
 }
 
 std::vector<Constant> constants(const Spec& spec, const Tunables& tunables, const Boxes& boxes) {
@@ -140,8 +142,8 @@ std::vector<Constant> constants(const Spec& spec, const Tunables& tunables, cons
     add("kPromoteTokens", promote_tokens(spec, tunables.tile_tokens));
   }
   result.push_back({"bool", "kScoresAhead", tunables.scores_ahead ? "true" : "false"});
-  add("kProducerRegisters", registers(spec).producer);
-  add("kConsumerRegisters", registers(spec).consumer);
+  add("kProducerRegisters", registers(spec, boxes).producer);
+  add("kConsumerRegisters", registers(spec, boxes).consumer);
   add("kSharedBytes", shared_bytes(spec, tunables));
   return result;
 }

@@ -103,6 +103,10 @@ void write_artifacts(const std::vector<Artifact>& artifacts, const std::vector<j
                   {"threads", plan.threads},
                   {"dynamic_shared_bytes", plan.shared_bytes},
                   {"source", stem + ".cu"}};
+    if (const Boxes& boxes = plan.boxes; boxes.rows > 0) {
+      entry["tensor_map_boxes"] = {{"k", {boxes.k_bytes, boxes.rows}},
+                                   {"v", {boxes.v_bytes, boxes.rows}}};
+    }
     if (!entries.empty()) entry.update(entries[i]);
     kernels.push_back(std::move(entry));
   }

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <climits>
 #include <cmath>
 #include <numeric>
 
@@ -156,7 +157,23 @@ double Trial::append() {
   };
   const double context = launch(context_);
   const double query = launch(query_);
+  forget_pages();
   return context_.tokens >= query_.tokens ? context : query;
+}
+
+// As a server does, which gives pages that have left all windows to others.
+void Trial::forget_pages() {
+  const Mask& mask = spec_.attention.mask;
+  if (mask.kind != MaskKind::sliding_window || image_.page_table().empty()) return;
+  std::vector<int> pages = image_.page_table();
+  for (int b = 0; b < static_cast<int>(inputs_.kv_length.size()); ++b) {
+    const int seen_from = inputs_.context(b) - mask.window + 1;
+    for (int i = 0; (i + 1) * spec_.kv_cache.page_size <= seen_from; ++i) {
+      pages[static_cast<std::size_t>(b * image_.page_table_stride() + i)] =
+          i % 2 == 0 ? -1 : INT_MIN;
+    }
+  }
+  page_table_.upload(pages.data(), bytes_in(pages));
 }
 
 PrefillArguments Trial::query_arguments() {

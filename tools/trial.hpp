@@ -27,7 +27,8 @@ class Trial {
   std::vector<KernelReport> report() const { return attention_.report(); }
 
   // Appends the sequences' context in one launch, then their query tokens in another; returns the
-  // time of the larger one, in milliseconds. The cache is poisoned before.
+  // time of the larger one, in milliseconds. The cache is poisoned before. Pages that a sliding
+  // window has left are taken from the page table after.
   double append();
 
   // Decodes the query tokens, after append; returns the time in milliseconds. The output is
@@ -69,6 +70,7 @@ class Trial {
   void upload_cache();
   KvCache cache() const;
   AppendArguments append_arguments(const Phase& phase) const;
+  void forget_pages();
   PrefillArguments query_arguments();
   double time(const std::function<void()>& launch);
   void read_cache();

@@ -76,6 +76,19 @@ const Row kRows[] = {
     {"attention: {query_heads: 4, kv_heads: 2, head_dim: 64}\n"
      "kv_cache: {page_size: 128}\n" FP8,
      {{200, 0, 7}, 70}},
+    // What ends inside a strip, a box, a page and the memory of the cache.
+    {"attention: {query_heads: 1, kv_heads: 1, head_dim: 96}\n"
+     "kv_cache: {layout: contiguous}\n" TWO_LEVELS,
+     {{131, 77}, 20}},
+    {"attention: {query_heads: 2, kv_heads: 2, head_dim: 192}\n"
+     "kv_cache: {page_size: 16}\n" FP8,
+     {{145, 33}, 20}},
+    {"attention: {query_heads: 1, kv_heads: 1, head_dim: {qk: 64, v: 256}}\n"
+     "kv_cache: {page_size: 96}\n" TWO_LEVELS,
+     {{210}, 20}},
+    {"attention: {query_heads: 1, kv_heads: 1, head_dim: 192}\n"
+     "kv_cache: {format: bf16, page_size: 32}\n",
+     {{215, 3}, 20}},
     // Masks, softcap, sinks, RoPE.
     {"attention: {query_heads: 2, kv_heads: 1, head_dim: 64, mask: none}\n" FP8, {{200, 9}, 70}},
     {"attention: {query_heads: 2, kv_heads: 1, head_dim: 64, mask: {sliding_window: 33}}\n" FP8,

@@ -98,6 +98,33 @@ TEST_CASE("sums are promoted at least as often as asked, and in equal parts of a
   CHECK(constant_of(plan_of(spec_of(128)), "kPromoteTokens").empty());
 }
 
+TEST_CASE("boxes divide a warp's share of a tile, and pages; pieces of rows are what is swizzled") {
+  const auto rows_of = [](int page_size, int tile_tokens = 128) {
+    Spec spec = spec_of(64);
+    spec.kv_cache.page_size = page_size;
+    Tunables tunables = plan_of(spec).tunables;
+    tunables.tile_tokens = tile_tokens;
+    return plan(spec, KernelKind::prefill, hopper(), tunables).boxes.rows;
+  };
+  CHECK(rows_of(64) == 32);
+  CHECK(rows_of(16) == 16);
+  CHECK(rows_of(48) == 16);
+  CHECK(rows_of(96) == 32);
+  CHECK(rows_of(64, 64) == 16);
+  CHECK(rows_of(64, 96) == 32);
+  CHECK(rows_of(64, 160) == 16);
+  CHECK(rows_of(64, 256) == 64);
+  CHECK(rows_of(8) == 0);
+  CHECK(rows_of(24) == 0);
+  Spec contiguous = spec_of(96);
+  contiguous.kv_cache.layout = Layout::contiguous;
+  const Boxes boxes = plan_of(contiguous).boxes;
+  CHECK(boxes.rows == 32);
+  CHECK(boxes.k_bytes == 32);
+  CHECK(plan_of(spec_of(192)).boxes.v_bytes == 64);
+  CHECK(plan_of(spec_of(192, Matmul::bf16, DataType::bf16)).boxes.v_bytes == 128);
+}
+
 TEST_CASE("its products are named after what the cache holds") {
   const auto text_of = [](const Spec& spec) { return emit(plan_of(spec)).text; };
   const std::string e5m2 = text_of(spec_of(64, Matmul::fp8, DataType::e5m2));

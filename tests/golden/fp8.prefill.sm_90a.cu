@@ -25,7 +25,7 @@
 //
 // Plan
 //   warps: 12, stages: 4, tile_tokens: 128, row_tiles: 8, chunk: 128, scores_ahead: true
-//   384 threads, 217808 bytes of dynamic shared memory
+//   384 threads, 217840 bytes of dynamic shared memory
 
 // ---- templates/arguments.cuh --------------------------------------------------------------------
 
@@ -98,6 +98,26 @@ struct PrefillArguments {
   float output_scale;    // an e4m3 output holds value / output_scale
 };
 
+// A CUtensorMap, as cuTensorMapEncodeTiled writes it.
+struct alignas(64) TensorMap {
+  unsigned long long words[16];
+};
+
+// What prefill's kernel is given: the maps say how K and V lie to the tensor memory accelerator.
+// The C++ API makes them; who launches the kernel without it makes them for every cache. k_map is a
+// tensor of rank 2 of CU_TENSOR_MAP_DATA_TYPE_UINT8 at cache.k, without interleaving and with zeros
+// outside, whose
+//   sizes are     {B, rows}, B the bytes of a row of K (qk_dim times those of an element) and rows
+//                 batch * kv_heads * capacity if contiguous, 2^31 if paged: pages may be anywhere
+//   strides are   {B}
+//   boxes are     {P, kBoxRows}, P the most of 128, 64 and 32 that divides B, of element stride 1
+//   swizzle is    CU_TENSOR_MAP_SWIZZLE_128B, 64B or 32B, by P
+// v_map is the same of V. Where the source has no kBoxRows the maps are not read.
+struct PrefillKernelArguments : PrefillArguments {
+  TensorMap k_map;
+  TensorMap v_map;
+};
+
 // The same of few tokens a sequence, each sequence's tokens in parts.
 struct DecodeArguments : PrefillArguments {
   int splits;                    // parts that each sequence's tokens are cut into
@@ -123,12 +143,13 @@ constexpr int kThreads = 384;
 constexpr float kLogitScale = 0.127517431f;
 constexpr int kStages = 4;
 constexpr int kTileTokens = 128;
+constexpr int kBoxRows = 32;
 constexpr int kChunk = 128;
 constexpr int kPromoteTokens = 128;
 constexpr bool kScoresAhead = true;
 constexpr int kProducerRegisters = 40;
 constexpr int kConsumerRegisters = 232;
-constexpr int kSharedBytes = 217808;
+constexpr int kSharedBytes = 217840;
 
 // ---- wgmma --------------------------------------------------------------------------------------
 
@@ -253,6 +274,7 @@ inline __device__ unsigned short mov_b32_high(unsigned word) {
 inline __device__ int mov_laneid() {
   int lane;
   asm volatile("mov.u32 %0, %%laneid;" : "=r"(lane));
+  __builtin_assume(lane >= 0 && lane < 32);
   return lane;
 }
 
@@ -373,11 +395,18 @@ struct KvLayout {
   // V row, and its scales, where every row has its own, are k_scale[row] and v_scale[row]. Negative
   // where the page table's entry is.
   static __device__ long long row(const KvCache& cache, int sequence, int kv_head, int token) {
+    return row_in(page(cache, sequence, token), cache, sequence, kv_head, token);
+  }
+
+  // The same in two steps: what is read for it, negative where the page table's entry is, and what
+  // is computed then.
+  static __device__ int page(const KvCache& cache, int sequence, int token) {
     const int* pages = reinterpret_cast<const int*>(cache.page_table) +
                        static_cast<long long>(sequence) * cache.page_table_stride;
-    const unsigned position = token;  // unsigned division by a constant is the shorter code
-    const long long page = pages[position / kPageSize];
-    return (page * kKvHeads + kv_head) * kPageSize + position % kPageSize;
+    return pages[static_cast<unsigned>(token) / kPageSize];  // unsigned is the shorter code
+  }
+  static __device__ long long row_in(long long page, const KvCache&, int, int kv_head, int token) {
+    return (page * kKvHeads + kv_head) * kPageSize + static_cast<unsigned>(token) % kPageSize;
   }
 
   // From a token's row of one KV head to its row of the next.
@@ -540,8 +569,9 @@ struct Softcap {
 // every row, one piece's rows after another, whose 16-byte units are exchanged as the hardware
 // does: bits 7 and up of an address flip those from bit 4 up. So neither eight rows' units in the
 // same place nor a row's units have a bank conflict.
-template <int kRows, int kRowBytes>
+template <int kRows, int kBytesOfRow>
 struct Matrix {
+  static constexpr int kRowBytes = kBytesOfRow;
   static constexpr int kPiece = kRowBytes % 128 == 0 ? 128 : kRowBytes % 64 == 0 ? 64 : 32;
   static constexpr int kPieceBytes = kRows * kPiece;
   static constexpr int kBytes = kRows * kRowBytes;
@@ -609,32 +639,36 @@ struct Values {
   static constexpr int kCopiedBytes = Copied::kBytes;
   static constexpr bool kTransposed = true;
 
-  // What a warp copied of 16 tokens goes to its place.
-  static __device__ void place(unsigned operand, unsigned copied, int strip) {
-    const int lane = threadIdx.x % 32;
-    copied += strip * Copied::kStripBytes;
-    // Two at once, as waiting for each load is what takes time; rows that are no divisor of 512
-    // bytes have used up the producer's registers elsewhere.
-    constexpr int kAtOnce =
-        512 % kHeadDimQk == 0 && 512 % kHeadDimV == 0 && kHeadDimV >= 64 ? 2 : 1;
-    constexpr int kDims = 32 * kAtOnce;
+  // What a warp copied goes to its place, kCount strips from strip `first` on, of which those
+  // before strip `end` are there.
+  template <int kCount>
+  static __device__ void place(unsigned operand, unsigned copied, int first, int end) {
+    // Where the lane reads and writes of a piece's first dims. Those of its later ones are a
+    // constant away, within a row in bits that are the swizzle's alone, as pieces begin at whole
+    // patterns.
+    const int lane = mov_laneid();  // the producer has no registers for all of this all the while
+    copied += first * Copied::kStripBytes + Copied::unit(lane % 16, lane / 16);
+    unsigned to[kCount];
+#pragma unroll
+    for (int i = 0; i < kCount; ++i) to[i] = operand + Operand::unit(lane, first + i);
 #pragma unroll 1
-    for (int first = 0; first < kHeadDimV; first += kDims) {
-      unsigned pairs[kAtOnce][4];  // tokens 0 to 7 and 8 to 15 of 16 dims, then of 16 more
+    for (int piece = 0; piece < kHeadDimV / Copied::kPiece; ++piece) {
 #pragma unroll
-      for (int i = 0; i < kAtOnce; ++i) {
-        const int dim = first + 32 * i;
-        ldmatrix_x4_trans(pairs[i], copied + Copied::unit(lane % 16, lane / 16, 0, dim / 16));
-      }
+      for (int dim = 0; dim < Copied::kPiece; dim += 32) {
 #pragma unroll
-      for (int i = 0; i < kAtOnce; ++i) {
-        const int dim = first + 32 * i;
-        const unsigned(&of)[4] = pairs[i];
-        const unsigned words[4] = {
-            __byte_perm(of[0], of[1], 0x6420), __byte_perm(of[0], of[1], 0x7531),
-            __byte_perm(of[2], of[3], 0x6420), __byte_perm(of[2], of[3], 0x7531)};
-        stmatrix_x4(operand + Operand::unit(lane, 0, dim, strip), words);
+        for (int i = 0; i < kCount; ++i) {
+          if (first + i >= end) break;
+          unsigned of[4];  // tokens 0 to 7 and 8 to 15 of 16 dims, then of 16 more
+          ldmatrix_x4_trans(of, (copied ^ dim) + i * Copied::kStripBytes);
+          const unsigned words[4] = {
+              __byte_perm(of[0], of[1], 0x6420), __byte_perm(of[0], of[1], 0x7531),
+              __byte_perm(of[2], of[3], 0x6420), __byte_perm(of[2], of[3], 0x7531)};
+          stmatrix_x4(to[i] + dim * Operand::kPiece, words);
+        }
       }
+      copied += Copied::kPieceBytes;
+#pragma unroll
+      for (unsigned& each : to) each += Copied::kPiece * Operand::kPiece;
     }
   }
 
@@ -716,6 +750,15 @@ inline __device__ long long index_of(const Rows& rows, int row) {
   return static_cast<long long>(rows.token(row)) * kQueryHeads + rows.head(row);
 }
 
+// ---- templates/ptx/fence.cuh --------------------------------------------------------------------
+
+// Order between the ways to memory.
+
+// What the thread wrote to shared memory comes before what wgmma reads there, once others know.
+inline __device__ void fence_proxy_async() {
+  asm volatile("fence.proxy.async.shared::cta;" ::: "memory");
+}
+
 // ---- templates/ptx/mbarrier.cuh -----------------------------------------------------------------
 
 // Barriers in shared memory, at which some threads arrive and others wait. `barrier` is an address
@@ -727,6 +770,17 @@ inline __device__ void mbarrier_init(unsigned barrier, int arrivals) {
 
 inline __device__ void mbarrier_arrive(unsigned barrier) {
   asm volatile("mbarrier.arrive.shared::cta.b64 _, [%0];" ::"r"(barrier) : "memory");
+}
+
+// The phase does not end before asynchronous copies have brought so many bytes more.
+inline __device__ void mbarrier_expect_tx(unsigned barrier, int bytes) {
+  asm volatile("mbarrier.expect_tx.relaxed.cta.shared::cta.b64 [%0], %1;" ::"r"(barrier), "r"(bytes)
+               : "memory");
+}
+
+inline __device__ void mbarrier_arrive_expect_tx(unsigned barrier, int bytes) {
+  asm volatile("mbarrier.arrive.expect_tx.shared::cta.b64 _, [%0], %1;" ::"r"(barrier), "r"(bytes)
+               : "memory");
 }
 
 // Until the phase of this parity has ended.
@@ -766,11 +820,11 @@ constexpr int kCopiedValuesOffset = kValuesOffset + kStages * Values::Operand::k
 constexpr int kKeyScalesOffset = kCopiedValuesOffset + kStages * Values::kCopiedBytes;
 constexpr int kFactorsOffset = kKeyScalesOffset + kStages * kScaleBytes;
 constexpr int kBarriersOffset = kFactorsOffset + (kStages + 1) * kFactorBytes;
-static_assert(kBarriersOffset + 4 * kStages * 8 <= kSharedBytes);
+static_assert(kBarriersOffset + 5 * kStages * 8 <= kSharedBytes);
 
 // The stages' barriers: whether a stage's keys and values are there, and whether all consumers are
-// done with them.
-enum class Barrier { keys_full, keys_empty, values_full, values_empty };
+// done with them; and whether values are there as they were copied, where the producer waits.
+enum class Barrier { keys_full, keys_empty, values_copied, values_full, values_empty };
 
 // One of kCount stages after the other, round and round.
 template <int kCount>
@@ -781,7 +835,9 @@ struct Ring {
   __device__ void advance() {
     if (++index == kCount) index = 0, parity ^= 1;
   }
-  __device__ int before() const { return (index + kCount - 1) % kCount; }
+  __device__ Ring before() const {
+    return index == 0 ? Ring{kCount - 1, parity ^ 1} : Ring{index - 1, parity};
+  }
 };
 
 // A tile's stage, and that of its factors.
@@ -792,6 +848,7 @@ struct Stage : Ring<kStages> {
     Ring::advance();
     if constexpr (Scale::kPerToken) factors.advance();
   }
+  __device__ Stage before() const { return {Ring::before(), factors.before()}; }
 };
 
 // The block's shared memory.
@@ -823,6 +880,7 @@ struct Memory {
     return address + kValuesOffset + stage * Values::Operand::kBytes;
   }
   __device__ unsigned copied_values(int stage) const {
+    if constexpr (!Values::kTransposed) return values(stage);
     return address + kCopiedValuesOffset + stage * Values::kCopiedBytes;
   }
   __device__ unsigned barrier(Barrier of, int stage) const {
@@ -832,10 +890,12 @@ struct Memory {
   __device__ void start_barriers() const {
     for (int stage = 0; stage < kStages; ++stage) {
       mbarrier_init(barrier(Barrier::keys_full, stage), 4);  // warps
+      mbarrier_init(barrier(Barrier::values_copied, stage), 4);
       mbarrier_init(barrier(Barrier::values_full, stage), 4);
       mbarrier_init(barrier(Barrier::keys_empty, stage), 4 * kConsumers);
       mbarrier_init(barrier(Barrier::values_empty, stage), 4 * kConsumers);
     }
+    fence_proxy_async();  // what copies do at barriers comes after
   }
 
   __device__ void wait_full(Barrier of, const Stage& stage) const {
@@ -874,62 +934,159 @@ inline __device__ Tokens tokens_of(const Rows& rows) {
 
 // ---- templates/prefill/strips.cuh ---------------------------------------------------------------
 
-// The producer's warps take strips of 16 tokens of a tile in turn. What a warp copied it also
-// transposes, so that warps need not wait for each other for it.
+// A warp of the producer has a quarter of a tile's tokens, in strips of 16. What a warp copied it
+// also transposes, so that warps need not wait for each other for it.
 constexpr int kStrips = kTileTokens / 16;
 constexpr int kWarpStrips = (kStrips + 3) / 4;
+constexpr int kWarpTokens = 16 * kWarpStrips;
 
-inline __device__ int strip_of_warp(int i) { return warp_id() % 4 + 4 * i; }
+// In the tile; beyond it where the warps before have all of them.
+inline __device__ int first_strip_of_warp() { return warp_id() % 4 * kWarpStrips; }
 
-// ---- templates/strip_rows/adjacent.cuh ----------------------------------------------------------
+// The row of a token that is not there or not wanted: no box from there on has one that is.
+constexpr int kNoRow = -kTileTokens;
 
-// Where in the cache a strip's rows are: one after another, as no strip crosses a page. A layer's
-// rows number fewer than 2^31.
-struct StripRows {
-  int first = 0;
-  int count = 0;  // wanted ones, from the first on; may be more than a strip has
-};
-
-// Those of the warp's strips of a tile.
-class TileStrips {
+// Where in the cache the warp's tokens of a tile are. A layer's rows number fewer than 2^31.
+class WarpRows {
  public:
+  static constexpr int kLookUps = (kWarpTokens + 31) / 32;
+
   // Starts to find those of the tile at `first_token`, of which tokens before `end` are wanted.
   __device__ void look_up(const KvCache& cache, int first_token, int end) {
-    const int token = first_token + 16 * strip_of_warp(lane_id());
-    wanted_ = end - first_token;
-    found_ = -1;
-    if (lane_id() < kWarpStrips && token < end) {
-      found_ =
-          static_cast<int>(KvLayout::row(cache, sequence_of_block(), kv_head_of_block(), token));
+#pragma unroll
+    for (int i = 0; i < kLookUps; ++i) {
+      const int place = tile_place(i);
+      page_[i] = -1;
+      if (is_mine(i) && place < kTileTokens && first_token + place < end) {
+        page_[i] = KvLayout::page(cache, sequence_of_block(), first_token + place);
+      }
     }
   }
 
-  // Waits for what look_up started. Nothing is wanted of a page that is not there.
-  __device__ StripRows strip(int i) const {
-    const int first = __shfl_sync(0xffffffff, found_, i);
-    return {max(first, 0), first < 0 ? 0 : wanted_ - 16 * strip_of_warp(i)};
+  // The warp's token 32 * i + lane: where in the tile it is, whether it is the warp's, and its row,
+  // for which what look_up started is waited for.
+  static __device__ int tile_place(int i) {
+    return 16 * first_strip_of_warp() + 32 * i + mov_laneid();
+  }
+  static __device__ bool is_mine(int i) {
+    return 32 * (i + 1) <= kWarpTokens || 32 * i + lane_id() < kWarpTokens;
+  }
+  __device__ int row(const KvCache& cache, int first_token, int i) const {
+    const int row = static_cast<int>(KvLayout::row_in(
+        page_[i], cache, sequence_of_block(), kv_head_of_block(), first_token + tile_place(i)));
+    return page_[i] < 0 ? kNoRow : row;
   }
 
  private:
-  int found_ = -1;  // the first row of the lane's strip
-  int wanted_ = 0;  // tokens of the tile
+  int page_[kLookUps];
 };
 
-// A strip's rows of kUnits units each, counted through; the lane's are lane, lane + 32, ...
-template <int kUnits, int kUnitBytes = 16>
-class StripUnits {
- public:
-  __device__ StripUnits(const StripRows& rows, DeviceAddress cache)
-      : lane_(cache + (static_cast<long long>(rows.first) * kUnits + lane_id()) * kUnitBytes),
-        wanted_(rows.count * kUnits - lane_id()) {}
+// ---- templates/ptx/bulk_tensor.cuh --------------------------------------------------------------
 
-  // Of unit i + lane: where it is, and how many of its bytes are wanted.
-  __device__ DeviceAddress address(int i) const { return lane_ + i * kUnitBytes; }
-  __device__ int bytes(int i) const { return i < wanted_ ? kUnitBytes : 0; }
+// Copies of a tensor's boxes by the tensor memory accelerator.
+
+// From global to shared memory, the box whose first element is in this column and row, by a
+// CUtensorMap at a generic address; what lies outside the tensor becomes zeros. When the bytes are
+// there the barrier counts them off.
+inline __device__ void cp_async_bulk_tensor_2d(unsigned shared, const void* map, int column,
+                                               int row, unsigned barrier) {
+  asm volatile(
+      "cp.async.bulk.tensor.2d.shared::cluster.global.mbarrier::complete_tx::bytes "
+      "[%0], [%1, {%2, %3}], [%4];" ::"r"(shared),
+      "l"(map), "r"(column), "r"(row), "r"(barrier)
+      : "memory");
+}
+
+// ---- templates/ptx/elect.cuh --------------------------------------------------------------------
+
+// One of a warp's lanes.
+
+// Whether the lane is the one that is elected, of all 32. The compiler knows that it is one, which
+// it does not of a lane with a certain number: what must be issued once needs no loop.
+inline __device__ bool elect_sync() {
+  unsigned elected;
+  asm volatile(
+      "{\n\t"
+      ".reg .pred elected;\n\t"
+      "elect.sync _|elected, 0xffffffff;\n\t"
+      "selp.u32 %0, 1, 0, elected;\n\t"
+      "}"
+      : "=r"(elected));
+  return elected != 0;
+}
+
+// ---- templates/tile_copy/adjacent.cuh -----------------------------------------------------------
+
+// Rows of a page lie one after another, and pages are whole boxes of kBoxRows: the tensor memory
+// accelerator copies these, into the places where wgmma looks for them, and one lane of a warp
+// tells it to. A box comes whole, also where not all of its rows are wanted: these may hold
+// anything.
+struct TileCopy {
+  static constexpr bool kInGroups = false;             // copies are not the threads' own
+  static constexpr bool kArrives = !Scale::kPerToken;  // keys are there without a word from anyone
+
+  // Starts to copy the warp's rows of the tile at `first_token`.
+  static __device__ void start(const PrefillKernelArguments& arguments, const WarpRows& rows,
+                               int first_token, const Memory& memory, const Stage& to) {
+    const unsigned keys = memory.barrier(Barrier::keys_full, to.index);
+    const unsigned values = memory.barrier(Barrier::values_copied, to.index);
+    const bool elected = elect_sync();
+    if (elected) {
+      const int rows = boxes() * kBoxRows;
+      if constexpr (kArrives) {
+        mbarrier_arrive_expect_tx(keys, rows * KeyMatrix::kRowBytes);
+      } else {
+        mbarrier_expect_tx(keys, rows * KeyMatrix::kRowBytes);
+      }
+      mbarrier_arrive_expect_tx(values, rows * Values::Copied::kRowBytes);
+    }
+#pragma unroll
+    for (int box = 0; box < kBoxes; ++box) {
+      if (box >= boxes()) break;
+      const int token = box * kBoxRows;
+      const int row =
+          __shfl_sync(0xffffffff, rows.row(arguments.cache, first_token, token / 32), token % 32);
+      if (!elected) continue;
+      const int place = 16 * first_strip_of_warp() + token;
+      copy<KeyMatrix>(memory.keys(to.index), place, &arguments.k_map, row, keys);
+      copy<Values::Copied>(memory.copied_values(to.index), place, &arguments.v_map, row, values);
+    }
+  }
+
+  // Waits for a tile's V, of which the warp's rows from token `wanted` on become zeros, so that no
+  // NaN that no one wrote is multiplied. Stages are a round ahead.
+  static __device__ void finish_values(const Memory& memory, const Stage& stage, int wanted) {
+    memory.wait_empty(Barrier::values_copied, stage);
+    if (wanted >= kTileTokens) return;
+    using Copied = Values::Copied;
+    char* const copied = memory.base + (memory.copied_values(stage.index) - memory.address);
+#pragma unroll 1
+    for (int i = mov_laneid(); i < kWarpTokens * Copied::kUnits; i += 32) {
+      const int token = 16 * first_strip_of_warp() + i / Copied::kUnits;
+      if (token < wanted || token >= kTileTokens) continue;
+      *reinterpret_cast<uint4*>(copied + Copied::unit(token, i % Copied::kUnits)) = {};
+    }
+    __syncwarp();
+  }
 
  private:
-  DeviceAddress lane_;
-  int wanted_;
+  static constexpr int kBoxes = kWarpTokens / kBoxRows;  // of a warp
+
+  // Those that are in the tile.
+  static __device__ int boxes() {
+    if constexpr (kStrips % 4 == 0) return kBoxes;
+    return max(0, min(kBoxes, (kTileTokens - 16 * first_strip_of_warp()) / kBoxRows));
+  }
+
+  template <class To>
+  static __device__ void copy(unsigned to, int place, const TensorMap* map, int row,
+                              unsigned barrier) {
+#pragma unroll
+    for (int piece = 0; piece < To::kRowBytes / To::kPiece; ++piece) {
+      cp_async_bulk_tensor_2d(to + place * To::kPiece + piece * To::kPieceBytes, map,
+                              piece * To::kPiece, row, barrier);
+    }
+  }
 };
 
 // ---- templates/ptx/wgmma_group.cuh --------------------------------------------------------------
@@ -1243,15 +1400,6 @@ class Softmax {
   int all_see_to_;    // ..to before here are seen by all the block's rows
 };
 
-// ---- templates/ptx/fence.cuh --------------------------------------------------------------------
-
-// Order between the ways to memory.
-
-// What the thread wrote to shared memory comes before what wgmma reads there, once others know.
-inline __device__ void fence_proxy_async() {
-  asm volatile("fence.proxy.async.shared::cta;" ::: "memory");
-}
-
 // ---- templates/ptx/memory.cuh -------------------------------------------------------------------
 
 // Loads and stores of global memory, 4 to 32 bytes a lane, at most 16 at once.
@@ -1493,7 +1641,7 @@ class Consumer {
     if constexpr (!Scale::kPerToken) {
       return Scale::of_head(arguments_.cache.v_scale, kv_head_of_block());
     }
-    return memory_.factors(stage_.factors.before())[kTileTokens + 1];
+    return memory_.factors(stage_.factors.before().index)[kTileTokens + 1];
   }
 
   // Starts a tile's scores, once its keys are there.
@@ -1581,38 +1729,24 @@ inline __device__ void relate_scales(float* factors, float largest_before) {
   }
 }
 
-// The lane's unit of 32 that follow each other in rows of kUnits, from unit `first` on, in two
-// parts of which the lane does not decide the second.
-template <int kUnits>
-struct UnitOfLane {
-  static constexpr bool kWholeRows = 32 % kUnits == 0;
-  int row, unit, more_rows;
-
-  __device__ UnitOfLane(int lane, int first) {
-    const int index = lane + (kWholeRows ? 0 : first);
-    row = index / kUnits, unit = index % kUnits;
-    more_rows = kWholeRows ? first / kUnits : 0;
-  }
-};
-
 // The warpgroup that brings tiles to shared memory.
 class Producer {
  public:
-  __device__ Producer(const KvCache& cache, const Tokens& tokens, const Memory& memory)
-      : cache_(cache), tokens_(tokens), memory_(memory) {}
+  __device__ Producer(const PrefillKernelArguments& arguments, const Tokens& tokens,
+                      const Memory& memory)
+      : arguments_(arguments), tokens_(tokens), memory_(memory) {}
 
   __device__ void run() {
-    strips_.look_up(cache_, tokens_.first, tokens_.end);
+    rows_.look_up(arguments_.cache, tokens_.first, tokens_.end);
 #pragma unroll 1
     for (int token = tokens_.first - kAhead * kTileTokens; token < tokens_.end;
          token += kTileTokens) {
-      const Stage copied = stage_;
       stage_.advance();  // to that of the tile at `token`, which it shares with the one copied next
       const int copied_token = token + kAhead * kTileTokens;
       if (token >= tokens_.first) publish_keys(token == tokens_.first);
-      if constexpr (kCopiesFirst) copy(copied_token, copied);
-      if (token >= tokens_.first) publish_values();
-      if constexpr (!kCopiesFirst) copy(copied_token, copied);
+      if constexpr (kCopiesFirst) copy(copied_token, stage_.before());
+      if (token >= tokens_.first) publish_values(tokens_.end - token);
+      if constexpr (!kCopiesFirst) copy(copied_token, stage_.before());
     }
   }
 
@@ -1621,86 +1755,69 @@ class Producer {
   // While a tile's V is transposed another one is on its way: one copied just before if there is no
   // earlier one. The fence after it may wait for what the thread has only just begun.
   static constexpr bool kCopiesFirst = Values::kTransposed && kAhead == 1;
+  static constexpr bool kInGroups = TileCopy::kInGroups || Scale::kPerToken;
 
   // Starts a tile's copies, one commit group; beyond the last tile the group is empty.
   __device__ void copy(int first_token, const Stage& to) {
     if (first_token < tokens_.end) {
       memory_.wait_empty(Barrier::keys_empty, to);
       if constexpr (!Values::kTransposed) memory_.wait_empty(Barrier::values_empty, to);
-      const unsigned values =
-          Values::kTransposed ? memory_.copied_values(to.index) : memory_.values(to.index);
-#pragma unroll 1
-      for (int i = 0; i < kWarpStrips; ++i) {
-        const int strip = strip_of_warp(i);
-        if (kStrips % 4 != 0 && strip >= kStrips) break;
-        const StripRows rows = strips_.strip(i);
-        copy_rows<KeyMatrix>(memory_.keys(to.index) + strip * KeyMatrix::kStripBytes, rows,
-                             cache_.k);
-        copy_rows<Values::Copied>(values + strip * Values::Copied::kStripBytes, rows, cache_.v);
-        if constexpr (Scale::kPerToken) {
-          copy_scales(memory_.key_scales(to) + 16 * strip, rows, cache_.k_scale);
-          copy_scales(memory_.factors(to) + 16 * strip, rows, cache_.v_scale);
-        }
-      }
-      strips_.look_up(cache_, first_token + kTileTokens, tokens_.end);
+      TileCopy::start(arguments_, rows_, first_token, memory_, to);
+      if constexpr (Scale::kPerToken) copy_scales(first_token, to);
+      rows_.look_up(arguments_.cache, first_token + kTileTokens, tokens_.end);
     }
-    cp_async_commit_group();
+    if constexpr (kInGroups) cp_async_commit_group();
   }
 
-  // Tokens that are not there become zeros, so that nothing read from the tile is a NaN that no one
-  // wrote.
-  template <class To>
-  static __device__ void copy_rows(unsigned to, const StripRows& rows, DeviceAddress from) {
-    const StripUnits<To::kUnits> units(rows, from);
-    constexpr int kAtOnce = UnitOfLane<To::kUnits>::kWholeRows ? 8 : 1;
-    const int lane = mov_laneid();  // the places of a strip's units would take too many registers
-#pragma unroll kAtOnce
-    for (int i = 0; i < 16 * To::kUnits; i += 32) {
-      const UnitOfLane<To::kUnits> of(lane, i);
-      cp_async_16(to + To::unit(of.row, of.unit, of.more_rows), units.address(i), units.bytes(i));
+  // Of tokens that are not there or not wanted they become zeros, which count for nothing.
+  __device__ void copy_scales(int first_token, const Stage& to) const {
+    __syncwarp();
+    const unsigned keys = static_cast<unsigned>(__cvta_generic_to_shared(memory_.key_scales(to)));
+    const unsigned values = static_cast<unsigned>(__cvta_generic_to_shared(memory_.factors(to)));
+#pragma unroll
+    for (int i = 0; i < WarpRows::kLookUps; ++i) {
+      const int place = WarpRows::tile_place(i);
+      if (!WarpRows::is_mine(i) || place >= kTileTokens) break;
+      const int row = rows_.row(arguments_.cache, first_token, i);
+      const int bytes = row < 0 ? 0 : 4;
+      const long long offset = max(row, 0) * 4ll;
+      cp_async_4(keys + 4 * place, arguments_.cache.k_scale + offset, bytes);
+      cp_async_4(values + 4 * place, arguments_.cache.v_scale + offset, bytes);
     }
-  }
-
-  static __device__ void copy_scales(const float* to, const StripRows& rows, DeviceAddress from) {
-    const StripUnits<1, 4> units(rows, from);
-    const DeviceAddress scale = units.address(0);
-    const int bytes = units.bytes(0);
-    if (lane_id() >= 16) return;
-    cp_async_4(static_cast<unsigned>(__cvta_generic_to_shared(to + lane_id())), scale, bytes);
   }
 
   __device__ void publish_keys(bool first) {
-    cp_async_wait_group<kAhead - 1>();
-    fence_proxy_async();
+    if constexpr (kInGroups) cp_async_wait_group<kAhead - 1>();
+    if constexpr (TileCopy::kInGroups) fence_proxy_async();
     if constexpr (Scale::kPerToken) {
       bar_sync<kConsumers + 1, kWarpgroupThreads>();  // all warps' scales are there
-      Stage published = stage_;
-      published.factors.advance();  // has a stage more
-      const float before = first ? 0 : memory_.factors(stage_)[kTileTokens + 1];
-      if (warp_id() % 4 == 0) relate_scales(memory_.factors(published), before);
+      // The compiler sees that it is the same on all lanes, and needs fewer registers for it.
+      if (__shfl_sync(0xffffffff, warp_id() % 4, 0) == 0) {
+        Stage published = stage_;
+        published.factors.advance();  // has a stage more
+        relate_scales(memory_.factors(published),
+                      first ? 0 : memory_.factors(stage_)[kTileTokens + 1]);
+      }
     }
-    memory_.arrive(Barrier::keys_full, stage_);
+    if constexpr (!TileCopy::kArrives) memory_.arrive(Barrier::keys_full, stage_);
   }
 
-  __device__ void publish_values() {
+  // `wanted` of the tile's tokens are.
+  __device__ void publish_values(int wanted) {
     const int stage = stage_.index;
     memory_.wait_full(Barrier::values_empty, stage_);  // whose parity is the one of the last round
-    if constexpr (Values::kTransposed) {
-#pragma unroll 1
-      for (int i = 0; i < kWarpStrips; ++i) {
-        const int strip = strip_of_warp(i);
-        if (kStrips % 4 != 0 && strip >= kStrips) break;
-        Values::place(memory_.values(stage), memory_.copied_values(stage), strip);
-      }
-      fence_proxy_async();
-    }
+    TileCopy::finish_values(memory_, stage_, wanted);
+    const int first = first_strip_of_warp();
+    Values::place<kWarpStrips>(memory_.values(stage), memory_.copied_values(stage), first,
+                               kStrips % 4 == 0 ? first + kWarpStrips : kStrips);
+    fence_proxy_async();
     memory_.arrive(Barrier::values_full, stage_);
   }
 
-  const KvCache& cache_;
+  const PrefillKernelArguments& arguments_;
   const Tokens& tokens_;
   const Memory& memory_;
-  TileStrips strips_;  // of the tile that is copied next, in the cache
+  WarpRows rows_;  // of the tile that is copied next, in the cache
   Stage stage_;
 };
 
@@ -1713,7 +1830,7 @@ extern __shared__ __align__(1024) uint4 shared_memory[];
 // memory, as wgmma takes them, and leaves most of its registers to the others, which have 64 rows
 // each.
 extern "C" __global__ void __launch_bounds__(kThreads, 1)
-    octavo_prefill(const __grid_constant__ PrefillArguments arguments) {
+    octavo_prefill(const __grid_constant__ PrefillKernelArguments arguments) {
   Launch::begin();
   if (rows_of_prefill(arguments).count <= 0) return;
   const Memory memory(shared_memory);
@@ -1724,7 +1841,7 @@ extern "C" __global__ void __launch_bounds__(kThreads, 1)
   if (warp_id() < 4) {
     setmaxnreg_dec<kProducerRegisters>();
     const Tokens tokens = tokens_of(rows_of_prefill(arguments));
-    Producer(arguments.cache, tokens, memory).run();
+    Producer(arguments, tokens, memory).run();
   } else {
     setmaxnreg_inc<kConsumerRegisters>();
     Consumer(arguments, memory).run();

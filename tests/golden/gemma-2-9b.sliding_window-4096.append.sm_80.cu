@@ -98,6 +98,26 @@ struct PrefillArguments {
   float output_scale;    // an e4m3 output holds value / output_scale
 };
 
+// A CUtensorMap, as cuTensorMapEncodeTiled writes it.
+struct alignas(64) TensorMap {
+  unsigned long long words[16];
+};
+
+// What prefill's kernel is given: the maps say how K and V lie to the tensor memory accelerator.
+// The C++ API makes them; who launches the kernel without it makes them for every cache. k_map is a
+// tensor of rank 2 of CU_TENSOR_MAP_DATA_TYPE_UINT8 at cache.k, without interleaving and with zeros
+// outside, whose
+//   sizes are     {B, rows}, B the bytes of a row of K (qk_dim times those of an element) and rows
+//                 batch * kv_heads * capacity if contiguous, 2^31 if paged: pages may be anywhere
+//   strides are   {B}
+//   boxes are     {P, kBoxRows}, P the most of 128, 64 and 32 that divides B, of element stride 1
+//   swizzle is    CU_TENSOR_MAP_SWIZZLE_128B, 64B or 32B, by P
+// v_map is the same of V. Where the source has no kBoxRows the maps are not read.
+struct PrefillKernelArguments : PrefillArguments {
+  TensorMap k_map;
+  TensorMap v_map;
+};
+
 // The same of few tokens a sequence, each sequence's tokens in parts.
 struct DecodeArguments : PrefillArguments {
   int splits;                    // parts that each sequence's tokens are cut into
@@ -317,11 +337,18 @@ struct KvLayout {
   // V row, and its scales, where every row has its own, are k_scale[row] and v_scale[row]. Negative
   // where the page table's entry is.
   static __device__ long long row(const KvCache& cache, int sequence, int kv_head, int token) {
+    return row_in(page(cache, sequence, token), cache, sequence, kv_head, token);
+  }
+
+  // The same in two steps: what is read for it, negative where the page table's entry is, and what
+  // is computed then.
+  static __device__ int page(const KvCache& cache, int sequence, int token) {
     const int* pages = reinterpret_cast<const int*>(cache.page_table) +
                        static_cast<long long>(sequence) * cache.page_table_stride;
-    const unsigned position = token;  // unsigned division by a constant is the shorter code
-    const long long page = pages[position / kPageSize];
-    return (page * kKvHeads + kv_head) * kPageSize + position % kPageSize;
+    return pages[static_cast<unsigned>(token) / kPageSize];  // unsigned is the shorter code
+  }
+  static __device__ long long row_in(long long page, const KvCache&, int, int kv_head, int token) {
+    return (page * kKvHeads + kv_head) * kPageSize + static_cast<unsigned>(token) % kPageSize;
   }
 
   // From a token's row of one KV head to its row of the next.

@@ -98,6 +98,26 @@ struct PrefillArguments {
   float output_scale;    // an e4m3 output holds value / output_scale
 };
 
+// A CUtensorMap, as cuTensorMapEncodeTiled writes it.
+struct alignas(64) TensorMap {
+  unsigned long long words[16];
+};
+
+// What prefill's kernel is given: the maps say how K and V lie to the tensor memory accelerator.
+// The C++ API makes them; who launches the kernel without it makes them for every cache. k_map is a
+// tensor of rank 2 of CU_TENSOR_MAP_DATA_TYPE_UINT8 at cache.k, without interleaving and with zeros
+// outside, whose
+//   sizes are     {B, rows}, B the bytes of a row of K (qk_dim times those of an element) and rows
+//                 batch * kv_heads * capacity if contiguous, 2^31 if paged: pages may be anywhere
+//   strides are   {B}
+//   boxes are     {P, kBoxRows}, P the most of 128, 64 and 32 that divides B, of element stride 1
+//   swizzle is    CU_TENSOR_MAP_SWIZZLE_128B, 64B or 32B, by P
+// v_map is the same of V. Where the source has no kBoxRows the maps are not read.
+struct PrefillKernelArguments : PrefillArguments {
+  TensorMap k_map;
+  TensorMap v_map;
+};
+
 // The same of few tokens a sequence, each sequence's tokens in parts.
 struct DecodeArguments : PrefillArguments {
   int splits;                    // parts that each sequence's tokens are cut into

@@ -97,6 +97,26 @@ struct PrefillArguments {
   float output_scale;    // an e4m3 output holds value / output_scale
 };
 
+// A CUtensorMap, as cuTensorMapEncodeTiled writes it.
+struct alignas(64) TensorMap {
+  unsigned long long words[16];
+};
+
+// What prefill's kernel is given: the maps say how K and V lie to the tensor memory accelerator.
+// The C++ API makes them; who launches the kernel without it makes them for every cache. k_map is a
+// tensor of rank 2 of CU_TENSOR_MAP_DATA_TYPE_UINT8 at cache.k, without interleaving and with zeros
+// outside, whose
+//   sizes are     {B, rows}, B the bytes of a row of K (qk_dim times those of an element) and rows
+//                 batch * kv_heads * capacity if contiguous, 2^31 if paged: pages may be anywhere
+//   strides are   {B}
+//   boxes are     {P, kBoxRows}, P the most of 128, 64 and 32 that divides B, of element stride 1
+//   swizzle is    CU_TENSOR_MAP_SWIZZLE_128B, 64B or 32B, by P
+// v_map is the same of V. Where the source has no kBoxRows the maps are not read.
+struct PrefillKernelArguments : PrefillArguments {
+  TensorMap k_map;
+  TensorMap v_map;
+};
+
 // The same of few tokens a sequence, each sequence's tokens in parts.
 struct DecodeArguments : PrefillArguments {
   int splits;                    // parts that each sequence's tokens are cut into
@@ -194,6 +214,7 @@ inline __device__ unsigned short mov_b32_high(unsigned word) {
 inline __device__ int mov_laneid() {
   int lane;
   asm volatile("mov.u32 %0, %%laneid;" : "=r"(lane));
+  __builtin_assume(lane >= 0 && lane < 32);
   return lane;
 }
 
@@ -288,6 +309,13 @@ struct KvLayout {
   // The row of a token's K and V: K starts at k + row * bytes of a K row, V at v + row * bytes of a
   // V row, and its scales, where every row has its own, are k_scale[row] and v_scale[row].
   static __device__ long long row(const KvCache& cache, int sequence, int kv_head, int token) {
+    return row_in(0, cache, sequence, kv_head, token);
+  }
+
+  // The same in two steps: what is read for it, here nothing, and what is computed then.
+  static __device__ int page(const KvCache&, int, int) { return 0; }
+  static __device__ long long row_in(long long, const KvCache& cache, int sequence, int kv_head,
+                                     int token) {
     return (static_cast<long long>(sequence) * kKvHeads + kv_head) * cache.capacity + token;
   }
 

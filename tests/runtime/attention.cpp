@@ -137,7 +137,7 @@ TEST_CASE_FIXTURE(Fixture, "shared memory beyond 48 KB is asked for") {
 }
 
 TEST_CASE_FIXTURE(Fixture, "prefill is one launch of the plan's geometry, and takes any tokens") {
-  fakes.gpu->argument_bytes = sizeof(PrefillArguments);
+  fakes.gpu->argument_bytes = sizeof(PrefillKernelArguments);
   const Spec spec = spec_of("compute: {matmul: fp8}\nkernels: [prefill]");
   const Attention attention(spec, device);
   PrefillArguments arguments = some_decode();
@@ -149,7 +149,7 @@ TEST_CASE_FIXTURE(Fixture, "prefill is one launch of the plan's geometry, and ta
   CHECK(launch.grid_x == 2000 * 4 / 128 * 8 + 8);  // 62.5 blocks of rows
   CHECK(launch.grid_z == 2);
   CHECK(launch.block_x == 384);
-  CHECK(arguments_of<PrefillArguments>(launch).q == kSomewhere);
+  CHECK(arguments_of<PrefillKernelArguments>(launch).q == kSomewhere);
 
   arguments.batch = some_batch(2, 0);
   attention.prefill(arguments, size, kStream);
@@ -167,6 +167,55 @@ TEST_CASE_FIXTURE(Fixture, "prefill is one launch of the plan's geometry, and ta
   refused({.max_query_tokens = 2000, .max_kv_length = -1}, "max_kv_length is -1");
   CHECK_THROWS_AS(Attention(spec_of("kernels: [append]"), device).prefill(arguments, size, kStream),
                   UsageError);
+}
+
+TEST_CASE_FIXTURE(Fixture,
+                  "prefill's kernel is given maps of the cache's rows, if it copies by them") {
+  fakes.gpu->argument_bytes = sizeof(PrefillKernelArguments);
+  const auto prefill = [&](std::string_view more) {
+    fakes.gpu->launches.clear();
+    fakes.gpu->tensor_maps.clear();
+    const Spec spec = parse_specs(
+                          "octavo: 1\nkernels: [prefill]\nattention: {query_heads: 8, "
+                          "kv_heads: 2, head_dim: {qk: 192, v: 160}}\n" +
+                              std::string(more),
+                          "test")
+                          .front();
+    PrefillArguments arguments = some_decode();
+    arguments.q_stride = 8 * 192;
+    arguments.cache.v = 2 * kSomewhere;
+    arguments.cache.capacity = 500;
+    Attention(spec, device)
+        .prefill(arguments, {.max_query_tokens = 1, .max_kv_length = 100}, kStream);
+    REQUIRE(fakes.gpu->launches.size() == 1);
+    return arguments_of<PrefillKernelArguments>(fakes.gpu->launches[0]);
+  };
+  const auto check_map = [&](std::size_t i, CUdeviceptr address, std::uint64_t row_bytes,
+                             std::uint64_t rows, unsigned box_bytes, CUtensorMapSwizzle swizzle) {
+    const FakeTensorMap& map = fakes.gpu->tensor_maps.at(i);
+    CHECK(map.address == address);
+    CHECK(map.sizes[0] == row_bytes);
+    CHECK(map.sizes[1] == rows);
+    CHECK(map.stride == row_bytes);
+    CHECK(map.box[0] == box_bytes);
+    CHECK(map.box[1] == 32);
+    CHECK(map.swizzle == swizzle);
+  };
+  const PrefillKernelArguments paged = prefill("compute: {matmul: fp8}");
+  CHECK(paged.k_map.words[0] == 1);
+  CHECK(paged.v_map.words[0] == 2);
+  check_map(0, kSomewhere, 192, std::uint64_t{1} << 31, 64, CU_TENSOR_MAP_SWIZZLE_64B);
+  check_map(1, 2 * kSomewhere, 160, std::uint64_t{1} << 31, 32, CU_TENSOR_MAP_SWIZZLE_32B);
+
+  prefill("kv_cache: {layout: contiguous, format: bf16}");
+  check_map(0, kSomewhere, 384, 2 * 2 * 500, 128, CU_TENSOR_MAP_SWIZZLE_128B);
+  check_map(1, 2 * kSomewhere, 320, 2 * 2 * 500, 64, CU_TENSOR_MAP_SWIZZLE_64B);
+
+  CHECK(prefill("kv_cache: {page_size: 24}\ncompute: {matmul: fp8}").k_map.words[0] == 0);
+  CHECK(fakes.gpu->tensor_maps.empty());
+
+  fakes.gpu->results["cuTensorMapEncodeTiled"] = CUDA_ERROR_OUT_OF_MEMORY;
+  CHECK_THROWS_AS(prefill("compute: {matmul: fp8}"), EnvironmentError);
 }
 
 TEST_CASE_FIXTURE(Fixture, "append is one launch of the plan's geometry, on the stream given") {

@@ -1,6 +1,7 @@
 #include "tools/reference/cache.hpp"
 
 #include <algorithm>
+#include <climits>
 #include <cmath>
 #include <numeric>
 #include <random>
@@ -24,7 +25,11 @@ CacheImage::CacheImage(const Spec& spec, const std::vector<int>& lengths, std::u
     std::iota(pages.begin(), pages.end(), 0);
     std::mt19937_64 random(seed);
     for (std::size_t i = pages.size(); i > 1; --i) std::swap(pages[i - 1], pages[random() % i]);
-    page_table_.assign(lengths.size() * stride_, -1);  // an entry that nobody may follow
+    // Entries that nobody may follow.
+    constexpr int kNowhere[] = {-1, INT_MAX, INT_MIN, 0x1000000};
+    for (std::size_t i = 0; i < lengths.size() * stride_; ++i) {
+      page_table_.push_back(kNowhere[i % std::size(kNowhere)]);
+    }
     auto next = pages.begin();
     for (std::size_t b = 0; b < lengths.size(); ++b) {
       for (int i = 0; i < pages_of(lengths[b]); ++i) page_table_[b * stride_ + i] = *next++;

@@ -125,6 +125,21 @@ EXPORT CUresult cuLaunchKernelEx(const CUlaunchConfig* config, CUfunction, void*
   return fake().called("cuLaunchKernelEx");
 }
 
+EXPORT CUresult cuTensorMapEncodeTiled(CUtensorMap* map, CUtensorMapDataType, unsigned,
+                                       void* address, const std::uint64_t* sizes,
+                                       const std::uint64_t* strides, const unsigned* box,
+                                       const unsigned*, CUtensorMapInterleave,
+                                       CUtensorMapSwizzle swizzle, CUtensorMapL2promotion,
+                                       CUtensorMapFloatOOBfill) {
+  fake().tensor_maps.push_back({reinterpret_cast<CUdeviceptr>(address),
+                                {sizes[0], sizes[1]},
+                                strides[0],
+                                {box[0], box[1]},
+                                swizzle});
+  map->opaque[0] = fake().tensor_maps.size();
+  return fake().called("cuTensorMapEncodeTiled");
+}
+
 #ifdef OCTAVO_FAKE_EMULATOR
 EXPORT CUresult octavoEmulatorLastFault(const char** text) {
   *text = fake().last_fault.c_str();

@@ -16,6 +16,13 @@ struct FakeLaunch {
   std::vector<char> arguments;  // FakeDriver::argument_bytes of the first parameter
 };
 
+struct FakeTensorMap {  // of rank 2
+  CUdeviceptr address;
+  std::uint64_t sizes[2], stride;
+  unsigned box[2];
+  CUtensorMapSwizzle swizzle;
+};
+
 struct FakeDriver {
   std::map<std::string, int> calls;         // by name, as in Driver
   std::map<std::string, CUresult> results;  // what a call returns; success where it has none
@@ -27,6 +34,7 @@ struct FakeDriver {
   int max_dynamic_shared = 0;            // last set
   std::size_t argument_bytes = 0;
   std::vector<FakeLaunch> launches;
+  std::vector<FakeTensorMap> tensor_maps;  // the n-th begins with the number n, from 1 on
   std::string last_fault;
 
   CUresult called(const char* name) {
