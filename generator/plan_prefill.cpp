@@ -24,12 +24,12 @@ bool scale_per_token(const Spec& spec) {
 int shared_bytes(const Spec& spec, const Tunables& tunables) {
   const HeadDim& dim = spec.attention.head_dim;
   const int bytes = bytes_of(spec.kv_cache.format);
-  const int copied_values = is_fp8(spec) ? dim.v : 0;  // before they are transposed
-  const int stage = tunables.tile_tokens * (bytes * (dim.qk + dim.v) + copied_values) + 5 * 8;
+  const int stage = tunables.tile_tokens * bytes * (dim.qk + dim.v) + 5 * 8;
+  const int copied_values = is_fp8(spec) ? tunables.tile_tokens * dim.v : 0;  // not yet transposed
   const int scales = scale_per_token(spec) ? 4 * tunables.tile_tokens : 0;
   const int factors = scale_per_token(spec) ? scales + 16 : 0;
   return kBlockRows * dim.qk * bytes + tunables.stages * (stage + scales) +
-         (tunables.stages + 1) * factors;
+         (tunables.stages - 1) * copied_values + (tunables.stages + 1) * factors;
 }
 
 // What the tensor memory accelerator copies at a time: as many rows as divide a warp's share of the
@@ -120,12 +120,13 @@ std::vector<Policy> policies(const Spec& spec, const Architecture& arch, const B
 
 // Registers of a thread, once the producer has left the consumers most of its own: together no more
 // than the 168 a thread that a block of 384 begins with. A producer that copies by boxes needs few,
-// and consumers of long rows all that they can get.
+// and consumers of long rows with scales of their own all that they can get.
 struct Registers {
   int producer, consumer;
 };
 Registers registers(const Spec& spec, const Boxes& boxes) {
-  if (boxes.rows > 0 && spec.attention.head_dim.v > 128) return {24, 240};
+  const bool long_rows = spec.attention.head_dim.v > 128 && scale_per_token(spec);
+  if (boxes.rows > 0 && long_rows) return {24, 240};
   return {40, 232};
 }
 

@@ -17,16 +17,16 @@ static_assert(kRows == kConsumers * kConsumerRows);
 using QueryMatrix = Matrix<kConsumerRows, kHeadDimQk * 4 / Mma::kPack>;
 using KeyMatrix = Matrix<kTileTokens, kHeadDimQk * Cache::kBytes>;
 
-// Shared memory: queries of each consumer; kStages tiles of K, of V as it is multiplied, and of V
-// as it was copied, where that is different; of each tile the scales of its tokens, where they have
-// their own; barriers. V's scales become factors in place, which are read while the tile after next
-// is copied: they have a stage more.
+// Shared memory: queries of each consumer; kStages tiles of K and of V as it is multiplied, and a
+// tile fewer of V as it was copied, where that is different; of each tile the scales of its tokens,
+// where they have their own; barriers. V's scales become factors in place, which are read while the
+// tile after next is copied: they have a stage more.
 constexpr int kScaleBytes = Scale::kPerToken ? kTileTokens * 4 : 0;
 constexpr int kFactorBytes = Scale::kPerToken ? kTileTokens * 4 + 16 : 0;
 constexpr int kKeysOffset = kConsumers * QueryMatrix::kBytes;
 constexpr int kValuesOffset = kKeysOffset + kStages * KeyMatrix::kBytes;
 constexpr int kCopiedValuesOffset = kValuesOffset + kStages * Values::Operand::kBytes;
-constexpr int kKeyScalesOffset = kCopiedValuesOffset + kStages * Values::kCopiedBytes;
+constexpr int kKeyScalesOffset = kCopiedValuesOffset + (kStages - 1) * Values::kCopiedBytes;
 constexpr int kFactorsOffset = kKeyScalesOffset + kStages * kScaleBytes;
 constexpr int kBarriersOffset = kFactorsOffset + (kStages + 1) * kFactorBytes;
 static_assert(kBarriersOffset + 5 * kStages * 8 <= kSharedBytes);
@@ -35,17 +35,20 @@ static_assert(kBarriersOffset + 5 * kStages * 8 <= kSharedBytes);
 // done with them; and whether values are there as they were copied, where the producer waits.
 enum class Barrier { keys_full, keys_empty, values_copied, values_full, values_empty };
 
+// One of several stages, and the parity of the round.
+struct Turn {
+  int index = 0;
+  unsigned parity = 0;
+};
+
 // One of kCount stages after the other, round and round.
 template <int kCount>
-struct Ring {
-  int index = 0;
-  unsigned parity = 0;  // of the round
-
+struct Ring : Turn {
   __device__ void advance() {
     if (++index == kCount) index = 0, parity ^= 1;
   }
   __device__ Ring before() const {
-    return index == 0 ? Ring{kCount - 1, parity ^ 1} : Ring{index - 1, parity};
+    return index == 0 ? Ring{{kCount - 1, parity ^ 1}} : Ring{{index - 1, parity}};
   }
 };
 
@@ -107,11 +110,11 @@ struct Memory {
     fence_proxy_async();  // what copies do at barriers comes after
   }
 
-  __device__ void wait_full(Barrier of, const Stage& stage) const {
+  __device__ void wait_full(Barrier of, const Turn& stage) const {
     mbarrier_wait(barrier(of, stage.index), stage.parity);
   }
   // The first time round nothing has to be left.
-  __device__ void wait_empty(Barrier of, const Stage& stage) const {
+  __device__ void wait_empty(Barrier of, const Turn& stage) const {
     mbarrier_wait(barrier(of, stage.index), stage.parity ^ 1);
   }
   // A warp's arrival, when all its lanes are done.

@@ -40,17 +40,14 @@ class Producer {
       stage_.advance();  // to that of the tile at `token`, which it shares with the one copied next
       const int copied_token = token + kAhead * kTileTokens;
       if (token >= tokens_.first) publish_keys(token == tokens_.first);
-      if constexpr (kCopiesFirst) copy(copied_token, stage_.before());
       if (token >= tokens_.first) publish_values(tokens_.end - token);
-      if constexpr (!kCopiesFirst) copy(copied_token, stage_.before());
+      copy(copied_token, stage_.before());
+      if constexpr (Values::kTransposed) buffer_.advance();
     }
   }
 
  private:
   static constexpr int kAhead = kStages - 1;  // tiles that are copied at a time
-  // While a tile's V is transposed another one is on its way: one copied just before if there is no
-  // earlier one. The fence after it may wait for what the thread has only just begun.
-  static constexpr bool kCopiesFirst = Values::kTransposed && kAhead == 1;
   static constexpr bool kInGroups = TileCopy::kInGroups || Scale::kPerToken;
 
   // Starts a tile's copies, one commit group; beyond the last tile the group is empty.
@@ -58,7 +55,7 @@ class Producer {
     if (first_token < tokens_.end) {
       memory_.wait_empty(Barrier::keys_empty, to);
       if constexpr (!Values::kTransposed) memory_.wait_empty(Barrier::values_empty, to);
-      TileCopy::start(arguments_, rows_, first_token, memory_, to);
+      TileCopy::start(arguments_, rows_, first_token, memory_, to, copied(to).index);
       if constexpr (Scale::kPerToken) copy_scales(first_token, to);
       rows_.look_up(arguments_.cache, first_token + kTileTokens, tokens_.end);
     }
@@ -102,12 +99,18 @@ class Producer {
   __device__ void publish_values(int wanted) {
     const int stage = stage_.index;
     memory_.wait_full(Barrier::values_empty, stage_);  // whose parity is the one of the last round
-    TileCopy::finish_values(memory_, stage_, wanted);
+    TileCopy::finish_values(memory_, copied(stage_), wanted);
     const int first = first_strip_of_warp();
-    Values::place<kWarpStrips>(memory_.values(stage), memory_.copied_values(stage), first,
-                               kStrips % 4 == 0 ? first + kWarpStrips : kStrips);
+    Values::place<kWarpStrips>(memory_.values(stage), memory_.copied_values(copied(stage_).index),
+                               first, kStrips % 4 == 0 ? first + kWarpStrips : kStrips);
     fence_proxy_async();
     memory_.arrive(Barrier::values_full, stage_);
+  }
+
+  // Where V of a tile of this stage is as it was copied.
+  __device__ const Turn& copied(const Stage& stage) const {
+    if constexpr (Values::kTransposed) return buffer_;
+    return stage;
   }
 
   const PrefillKernelArguments& arguments_;
@@ -115,6 +118,7 @@ class Producer {
   const Memory& memory_;
   WarpRows rows_;  // of the tile that is copied next, in the cache
   Stage stage_;
+  Ring<kAhead> buffer_;  // of V of the published tile and then of the one copied next
 };
 
 }  // namespace octavo

@@ -15,11 +15,11 @@ struct TileCopy {
   static constexpr bool kInGroups = false;             // copies are not the threads' own
   static constexpr bool kArrives = !Scale::kPerToken;  // keys are there without a word from anyone
 
-  // Starts to copy the warp's rows of the tile at `first_token`.
+  // Starts to copy the warp's rows of the tile at `first_token`, V to this buffer.
   static __device__ void start(const PrefillKernelArguments& arguments, const WarpRows& rows,
-                               int first_token, const Memory& memory, const Stage& to) {
+                               int first_token, const Memory& memory, const Stage& to, int buffer) {
     const unsigned keys = memory.barrier(Barrier::keys_full, to.index);
-    const unsigned values = memory.barrier(Barrier::values_copied, to.index);
+    const unsigned values = memory.barrier(Barrier::values_copied, buffer);
     const bool elected = elect_sync();
     if (elected) {
       const int rows = boxes() * kBoxRows;
@@ -39,17 +39,17 @@ struct TileCopy {
       if (!elected) continue;
       const int place = 16 * first_strip_of_warp() + token;
       copy<KeyMatrix>(memory.keys(to.index), place, &arguments.k_map, row, keys);
-      copy<Values::Copied>(memory.copied_values(to.index), place, &arguments.v_map, row, values);
+      copy<Values::Copied>(memory.copied_values(buffer), place, &arguments.v_map, row, values);
     }
   }
 
   // Waits for a tile's V, of which the warp's rows from token `wanted` on become zeros, so that no
-  // NaN that no one wrote is multiplied. Stages are a round ahead.
-  static __device__ void finish_values(const Memory& memory, const Stage& stage, int wanted) {
-    memory.wait_empty(Barrier::values_copied, stage);
+  // NaN that no one wrote is multiplied. The turn is a round ahead.
+  static __device__ void finish_values(const Memory& memory, const Turn& copied_to, int wanted) {
+    memory.wait_empty(Barrier::values_copied, copied_to);
     if (wanted >= kTileTokens) return;
     using Copied = Values::Copied;
-    char* const copied = memory.base + (memory.copied_values(stage.index) - memory.address);
+    char* const copied = memory.base + (memory.copied_values(copied_to.index) - memory.address);
 #pragma unroll 1
     for (int i = mov_laneid(); i < kWarpTokens * Copied::kUnits; i += 32) {
       const int token = 16 * first_strip_of_warp() + i / Copied::kUnits;

@@ -13,9 +13,9 @@ struct TileCopy {
   static constexpr bool kInGroups = true;  // copies are part of the threads' groups
   static constexpr bool kArrives = false;  // keys are there when their warps say so
 
-  // Starts to copy the warp's rows of the tile at `first_token`.
+  // Starts to copy the warp's rows of the tile at `first_token`, V to this buffer.
   static __device__ void start(const PrefillKernelArguments& arguments, const WarpRows& rows,
-                               int first_token, const Memory& memory, const Stage& to) {
+                               int first_token, const Memory& memory, const Stage& to, int buffer) {
 #pragma unroll 1
     for (int i = 0; i < kWarpStrips; ++i) {
       const int strip = first_strip_of_warp() + i;
@@ -25,12 +25,12 @@ struct TileCopy {
         if (i / 2 == j) row = rows.row(arguments.cache, first_token, j);
       }
       copy_strip<KeyMatrix>(memory.keys(to.index), strip, row, i % 2 * 16, arguments.cache.k);
-      copy_strip<Values::Copied>(memory.copied_values(to.index), strip, row, i % 2 * 16,
+      copy_strip<Values::Copied>(memory.copied_values(buffer), strip, row, i % 2 * 16,
                                  arguments.cache.v);
     }
   }
 
-  static __device__ void finish_values(const Memory&, const Stage&, int) {}
+  static __device__ void finish_values(const Memory&, const Turn&, int) {}
 
  private:
   // `row` is that of the strip's token `lane - first_lane`.

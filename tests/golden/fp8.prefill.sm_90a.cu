@@ -25,7 +25,7 @@
 //
 // Plan
 //   warps: 12, stages: 4, tile_tokens: 128, row_tiles: 8, chunk: 128, scores_ahead: true
-//   384 threads, 217840 bytes of dynamic shared memory
+//   384 threads, 201456 bytes of dynamic shared memory
 
 // ---- templates/arguments.cuh --------------------------------------------------------------------
 
@@ -149,7 +149,7 @@ constexpr int kPromoteTokens = 128;
 constexpr bool kScoresAhead = true;
 constexpr int kProducerRegisters = 40;
 constexpr int kConsumerRegisters = 232;
-constexpr int kSharedBytes = 217840;
+constexpr int kSharedBytes = 201456;
 
 // ---- wgmma --------------------------------------------------------------------------------------
 
@@ -808,16 +808,16 @@ static_assert(kRows == kConsumers * kConsumerRows);
 using QueryMatrix = Matrix<kConsumerRows, kHeadDimQk * 4 / Mma::kPack>;
 using KeyMatrix = Matrix<kTileTokens, kHeadDimQk * Cache::kBytes>;
 
-// Shared memory: queries of each consumer; kStages tiles of K, of V as it is multiplied, and of V
-// as it was copied, where that is different; of each tile the scales of its tokens, where they have
-// their own; barriers. V's scales become factors in place, which are read while the tile after next
-// is copied: they have a stage more.
+// Shared memory: queries of each consumer; kStages tiles of K and of V as it is multiplied, and a
+// tile fewer of V as it was copied, where that is different; of each tile the scales of its tokens,
+// where they have their own; barriers. V's scales become factors in place, which are read while the
+// tile after next is copied: they have a stage more.
 constexpr int kScaleBytes = Scale::kPerToken ? kTileTokens * 4 : 0;
 constexpr int kFactorBytes = Scale::kPerToken ? kTileTokens * 4 + 16 : 0;
 constexpr int kKeysOffset = kConsumers * QueryMatrix::kBytes;
 constexpr int kValuesOffset = kKeysOffset + kStages * KeyMatrix::kBytes;
 constexpr int kCopiedValuesOffset = kValuesOffset + kStages * Values::Operand::kBytes;
-constexpr int kKeyScalesOffset = kCopiedValuesOffset + kStages * Values::kCopiedBytes;
+constexpr int kKeyScalesOffset = kCopiedValuesOffset + (kStages - 1) * Values::kCopiedBytes;
 constexpr int kFactorsOffset = kKeyScalesOffset + kStages * kScaleBytes;
 constexpr int kBarriersOffset = kFactorsOffset + (kStages + 1) * kFactorBytes;
 static_assert(kBarriersOffset + 5 * kStages * 8 <= kSharedBytes);
@@ -826,17 +826,20 @@ static_assert(kBarriersOffset + 5 * kStages * 8 <= kSharedBytes);
 // done with them; and whether values are there as they were copied, where the producer waits.
 enum class Barrier { keys_full, keys_empty, values_copied, values_full, values_empty };
 
+// One of several stages, and the parity of the round.
+struct Turn {
+  int index = 0;
+  unsigned parity = 0;
+};
+
 // One of kCount stages after the other, round and round.
 template <int kCount>
-struct Ring {
-  int index = 0;
-  unsigned parity = 0;  // of the round
-
+struct Ring : Turn {
   __device__ void advance() {
     if (++index == kCount) index = 0, parity ^= 1;
   }
   __device__ Ring before() const {
-    return index == 0 ? Ring{kCount - 1, parity ^ 1} : Ring{index - 1, parity};
+    return index == 0 ? Ring{{kCount - 1, parity ^ 1}} : Ring{{index - 1, parity}};
   }
 };
 
@@ -898,11 +901,11 @@ struct Memory {
     fence_proxy_async();  // what copies do at barriers comes after
   }
 
-  __device__ void wait_full(Barrier of, const Stage& stage) const {
+  __device__ void wait_full(Barrier of, const Turn& stage) const {
     mbarrier_wait(barrier(of, stage.index), stage.parity);
   }
   // The first time round nothing has to be left.
-  __device__ void wait_empty(Barrier of, const Stage& stage) const {
+  __device__ void wait_empty(Barrier of, const Turn& stage) const {
     mbarrier_wait(barrier(of, stage.index), stage.parity ^ 1);
   }
   // A warp's arrival, when all its lanes are done.
@@ -1025,11 +1028,11 @@ struct TileCopy {
   static constexpr bool kInGroups = false;             // copies are not the threads' own
   static constexpr bool kArrives = !Scale::kPerToken;  // keys are there without a word from anyone
 
-  // Starts to copy the warp's rows of the tile at `first_token`.
+  // Starts to copy the warp's rows of the tile at `first_token`, V to this buffer.
   static __device__ void start(const PrefillKernelArguments& arguments, const WarpRows& rows,
-                               int first_token, const Memory& memory, const Stage& to) {
+                               int first_token, const Memory& memory, const Stage& to, int buffer) {
     const unsigned keys = memory.barrier(Barrier::keys_full, to.index);
-    const unsigned values = memory.barrier(Barrier::values_copied, to.index);
+    const unsigned values = memory.barrier(Barrier::values_copied, buffer);
     const bool elected = elect_sync();
     if (elected) {
       const int rows = boxes() * kBoxRows;
@@ -1049,17 +1052,17 @@ struct TileCopy {
       if (!elected) continue;
       const int place = 16 * first_strip_of_warp() + token;
       copy<KeyMatrix>(memory.keys(to.index), place, &arguments.k_map, row, keys);
-      copy<Values::Copied>(memory.copied_values(to.index), place, &arguments.v_map, row, values);
+      copy<Values::Copied>(memory.copied_values(buffer), place, &arguments.v_map, row, values);
     }
   }
 
   // Waits for a tile's V, of which the warp's rows from token `wanted` on become zeros, so that no
-  // NaN that no one wrote is multiplied. Stages are a round ahead.
-  static __device__ void finish_values(const Memory& memory, const Stage& stage, int wanted) {
-    memory.wait_empty(Barrier::values_copied, stage);
+  // NaN that no one wrote is multiplied. The turn is a round ahead.
+  static __device__ void finish_values(const Memory& memory, const Turn& copied_to, int wanted) {
+    memory.wait_empty(Barrier::values_copied, copied_to);
     if (wanted >= kTileTokens) return;
     using Copied = Values::Copied;
-    char* const copied = memory.base + (memory.copied_values(stage.index) - memory.address);
+    char* const copied = memory.base + (memory.copied_values(copied_to.index) - memory.address);
 #pragma unroll 1
     for (int i = mov_laneid(); i < kWarpTokens * Copied::kUnits; i += 32) {
       const int token = 16 * first_strip_of_warp() + i / Copied::kUnits;
@@ -1744,17 +1747,14 @@ class Producer {
       stage_.advance();  // to that of the tile at `token`, which it shares with the one copied next
       const int copied_token = token + kAhead * kTileTokens;
       if (token >= tokens_.first) publish_keys(token == tokens_.first);
-      if constexpr (kCopiesFirst) copy(copied_token, stage_.before());
       if (token >= tokens_.first) publish_values(tokens_.end - token);
-      if constexpr (!kCopiesFirst) copy(copied_token, stage_.before());
+      copy(copied_token, stage_.before());
+      if constexpr (Values::kTransposed) buffer_.advance();
     }
   }
 
  private:
   static constexpr int kAhead = kStages - 1;  // tiles that are copied at a time
-  // While a tile's V is transposed another one is on its way: one copied just before if there is no
-  // earlier one. The fence after it may wait for what the thread has only just begun.
-  static constexpr bool kCopiesFirst = Values::kTransposed && kAhead == 1;
   static constexpr bool kInGroups = TileCopy::kInGroups || Scale::kPerToken;
 
   // Starts a tile's copies, one commit group; beyond the last tile the group is empty.
@@ -1762,7 +1762,7 @@ class Producer {
     if (first_token < tokens_.end) {
       memory_.wait_empty(Barrier::keys_empty, to);
       if constexpr (!Values::kTransposed) memory_.wait_empty(Barrier::values_empty, to);
-      TileCopy::start(arguments_, rows_, first_token, memory_, to);
+      TileCopy::start(arguments_, rows_, first_token, memory_, to, copied(to).index);
       if constexpr (Scale::kPerToken) copy_scales(first_token, to);
       rows_.look_up(arguments_.cache, first_token + kTileTokens, tokens_.end);
     }
@@ -1806,12 +1806,18 @@ class Producer {
   __device__ void publish_values(int wanted) {
     const int stage = stage_.index;
     memory_.wait_full(Barrier::values_empty, stage_);  // whose parity is the one of the last round
-    TileCopy::finish_values(memory_, stage_, wanted);
+    TileCopy::finish_values(memory_, copied(stage_), wanted);
     const int first = first_strip_of_warp();
-    Values::place<kWarpStrips>(memory_.values(stage), memory_.copied_values(stage), first,
-                               kStrips % 4 == 0 ? first + kWarpStrips : kStrips);
+    Values::place<kWarpStrips>(memory_.values(stage), memory_.copied_values(copied(stage_).index),
+                               first, kStrips % 4 == 0 ? first + kWarpStrips : kStrips);
     fence_proxy_async();
     memory_.arrive(Barrier::values_full, stage_);
+  }
+
+  // Where V of a tile of this stage is as it was copied.
+  __device__ const Turn& copied(const Stage& stage) const {
+    if constexpr (Values::kTransposed) return buffer_;
+    return stage;
   }
 
   const PrefillKernelArguments& arguments_;
@@ -1819,6 +1825,7 @@ class Producer {
   const Memory& memory_;
   WarpRows rows_;  // of the tile that is copied next, in the cache
   Stage stage_;
+  Ring<kAhead> buffer_;  // of V of the published tile and then of the one copied next
 };
 
 // ---- templates/kernels/prefill.cuh --------------------------------------------------------------
