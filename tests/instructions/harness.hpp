@@ -26,6 +26,7 @@ std::string module_of(std::string_view body, std::string_view before = "");
 // A loaded module and its memory.
 class Machine {
  public:
+  // The model must outlive it.
   explicit Machine(const std::string& ptx, const DeviceModel& model = device());
 
   std::uint64_t allocate(std::size_t bytes) { return memory_.allocate(bytes); }

@@ -44,7 +44,8 @@ TEST_CASE("shared memory begins behind the 1024 bytes of the system's, from sm_9
                                                           {"sm_100a", 100, 1024},
                                                           {"sm_120a", 120, 1024}}) {
     CAPTURE(compute_capability);
-    Machine machine(module_for(target, kAddresses), model_of(compute_capability));
+    const DeviceModel model = model_of(compute_capability);
+    Machine machine(module_for(target, kAddresses), model);
     const std::uint64_t out = machine.allocate(16);
     machine.launch({}, {1, 1, 1}, {out}, 64);
     CHECK(machine.download<std::uint32_t>(out, 4) ==
