@@ -2,6 +2,7 @@
 
 #include <cmath>
 #include <string>
+#include <vector>
 
 #include "floats.hpp"
 #include "integers.hpp"
@@ -24,7 +25,35 @@ int order(const Instruction& instruction, Type type, std::uint64_t a, std::uint6
   return x < y ? -1 : x > y;
 }
 
+// The same of one half, if it is an instruction on pairs.
+Instruction half_of(const Instruction& instruction) {
+  Instruction half = instruction;
+  for (std::string& modifier : half.modifiers)
+    if (modifier == "f16x2" || modifier == "bf16x2") modifier.resize(modifier.size() - 2);
+  return half;
+}
+
+std::optional<std::uint64_t> evaluate_pair(const Instruction& instruction, Sources s) {
+  const Instruction half = half_of(instruction);
+  // The first source is the upper half.
+  if (half.opcode == "cvt") return convert(half, s[0]) << 16 | (convert(half, s[1]) & 0xFFFF);
+  std::vector<std::uint64_t> low, high;
+  for (const std::uint64_t source : s) {
+    low.push_back(source & 0xFFFF);
+    high.push_back(source >> 16 & 0xFFFF);
+  }
+  const auto upper = evaluate(half, high), lower = evaluate(half, low);
+  if (!upper || !lower) return std::nullopt;
+  return *upper << 16 | (*lower & 0xFFFF);
+}
+
 }  // namespace
+
+bool is_pair(Type type) { return type == Type::f16x2 || type == Type::bf16x2; }
+
+bool compare_halves(const Instruction& instruction, std::uint64_t a, std::uint64_t b, int half) {
+  return compare(half_of(instruction), a >> 16 * half & 0xFFFF, b >> 16 * half & 0xFFFF);
+}
 
 bool compare(const Instruction& instruction, std::uint64_t a, std::uint64_t b) {
   // The compared type is the last: set has two.
@@ -63,6 +92,7 @@ bool compare(const Instruction& instruction, std::uint64_t a, std::uint64_t b) {
 std::optional<std::uint64_t> evaluate(const Instruction& instruction, Sources s) {
   const std::string& opcode = instruction.opcode;
   if (opcode == "mov" || opcode == "cvta") return s[0];
+  if (is_pair(instruction.type())) return evaluate_pair(instruction, s);
   if (opcode == "selp") return s[2] ? s[0] : s[1];
   if (opcode == "slct") {
     const bool first = instruction.type(1) == Type::f32
@@ -73,6 +103,7 @@ std::optional<std::uint64_t> evaluate(const Instruction& instruction, Sources s)
   if (opcode == "set")
     return !compare(instruction, s[0], s[1])  ? 0
            : instruction.type(0) == Type::f32 ? 0x3F800000
+           : instruction.type(0) == Type::f16 ? 0x3C00
                                               : ~std::uint64_t{0};
   if (opcode == "cvt") {
     // A destination register may be wider than the type: the value is extended into it.

@@ -17,4 +17,9 @@ std::optional<std::uint64_t> evaluate(const ptx::Instruction& instruction,
 // setp's comparison of two values, in its type.
 bool compare(const ptx::Instruction& instruction, std::uint64_t a, std::uint64_t b);
 
+// f16x2 or bf16x2, and setp's comparison of its lower (0) or upper (1) halves.
+bool is_pair(ptx::Type type);
+bool compare_halves(const ptx::Instruction& instruction, std::uint64_t a, std::uint64_t b,
+                    int half);
+
 }  // namespace octavo::emulator::random_ptx

@@ -94,6 +94,23 @@ T operate(const std::string& opcode, T a, T b, T c) {
   return std::fma(x, y, z);  // fma, mad
 }
 
+// a * b + c of 16-bit formats. The product is exact in a double; of a sum that is not, the last bit
+// is made odd, so that rounding it to fewer bits is right (Boldo and Melquiond).
+double multiply_add(double a, double b, double c) {
+  const double product = a * b, sum = product + c;
+  if (!std::isfinite(sum)) return sum;
+  const double added = sum - product;
+  const double error = (product - (sum - added)) + (c - added);
+  if (error == 0 || (std::bit_cast<uint64_t>(sum) & 1)) return sum;
+  return std::nextafter(sum, std::copysign(std::numeric_limits<double>::infinity(), error));
+}
+
+double operate16(const std::string& opcode, double a, double b, double c) {
+  if (opcode == "add") return multiply_add(a, 1, b);
+  if (opcode == "sub") return multiply_add(a, 1, -b);
+  return opcode == "mul" ? a * b : multiply_add(a, b, c);
+}
+
 double minimum(double a, double b) {
   if (std::isnan(a)) return b;
   if (std::isnan(b)) return a;
@@ -101,7 +118,11 @@ double minimum(double a, double b) {
   return a < b ? a : b;
 }
 
-double saturated(double x) { return std::isnan(x) || x <= 0 ? 0 : x > 1 ? 1 : x; }
+// .sat and .relu.
+double clamped(const Instruction& instruction, double x) {
+  if (instruction.has("sat")) return std::isnan(x) || x <= 0 ? 0 : x > 1 ? 1 : x;
+  return instruction.has("relu") && x <= 0 ? 0 : x;
+}
 
 uint64_t to_integer(const Instruction& instruction, double x, Type from, Type to) {
   if (std::isnan(x)) {
@@ -145,9 +166,7 @@ std::optional<uint64_t> evaluate_float(const Instruction& instruction, Sources s
   const Type type = instruction.type();
   const bool ftz = instruction.has("ftz");
   const auto x = [&](std::size_t i) { return i < s.size() ? number_of(s[i], type, ftz) : 0; };
-  const auto result = [&](double y) {
-    return encoded(instruction.has("sat") ? saturated(y) : y, type, ftz);
-  };
+  const auto result = [&](double y) { return encoded(clamped(instruction, y), type, ftz); };
   // Signs are the bits', of NaN too.
   const uint64_t sign = uint64_t{1} << (width_of(type) - 1);
   if (opcode == "neg" || opcode == "abs") {
@@ -155,6 +174,7 @@ std::optional<uint64_t> evaluate_float(const Instruction& instruction, Sources s
     if (!std::isnan(y)) return result(y);
     return opcode == "neg" ? s[0] ^ sign : s[0] & ~sign;
   }
+  if (instruction.has("NaN") && (std::isnan(x(0)) || std::isnan(x(1)))) return result(NAN);
   if (opcode == "min") return result(minimum(x(0), x(1)));
   if (opcode == "max") return result(-minimum(-x(0), -x(1)));
   if (opcode == "copysign") return (s[0] & sign) | (s[1] & (sign - 1));
@@ -165,8 +185,7 @@ std::optional<uint64_t> evaluate_float(const Instruction& instruction, Sources s
       return result(static_cast<double>(operate(
           opcode, static_cast<float>(x(0)), static_cast<float>(x(1)), static_cast<float>(x(2)))));
     if (type == Type::f64) return result(operate(opcode, x(0), x(1), x(2)));
-    // 16-bit formats: a sum or product of two is exact in a double.
-    if (opcode != "fma") return result(operate(opcode, x(0), x(1), x(2)));
+    return result(operate16(opcode, x(0), x(1), x(2)));
   }
   return std::nullopt;
 }
@@ -186,7 +205,7 @@ uint64_t convert(const Instruction& instruction, uint64_t source) {
   if (!is_float(to)) return to_integer(instruction, x, from, to);
   const Rounded rounded(instruction);
   if (rounds_to_integer(instruction)) x = std::nearbyint(x);
-  return encoded(instruction.has("sat") ? saturated(x) : x, to, ftz);
+  return encoded(clamped(instruction, x), to, ftz);
 }
 
 }  // namespace octavo::emulator::random_ptx

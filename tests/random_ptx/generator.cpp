@@ -3,129 +3,63 @@
 #include <fmt/format.h>
 
 #include <cstdint>
-#include <random>
-#include <span>
+#include <string>
 #include <string_view>
 
 #include "templates.hpp"
+#include "writer.hpp"
 
 namespace octavo::emulator::random_ptx {
 namespace {
 
-// A pool of registers that templates choose from.
-struct Pool {
-  char letter;
-  std::string_view prefix, type;
-  int count;
-};
-constexpr Pool kPools[] = {
-    {'r', "%r", "b32", 8}, {'q', "%q", "b64", 4}, {'h', "%h", "b16", 4},
-    {'f', "%f", "f32", 5}, {'d', "%d", "f64", 3}, {'p', "%p", "pred", 7},
-};
-
 constexpr int kMaxDepth = 3;
 
-class Generator {
+// What a function takes and gives back; a kernel's call of it looks the same for all.
+constexpr std::string_view kSignature =
+    "(.param .b32 result) {}(.param .align 16 .b8 words[16], .param .b16 half, .param .b32 depth)";
+
+class Generator : Writer {
  public:
-  explicit Generator(unsigned seed) : random_(seed) {}
+  explicit Generator(unsigned seed) : Writer(seed) {}
   RandomProgram program();
 
  private:
   // Where in the flow of control a statement stands: of whole blocks, or of any lanes.
   enum class Flow { uniform, divergent };
 
-  std::uint32_t below(std::size_t n) { return static_cast<std::uint32_t>(random_() % n); }
-  bool one_in(std::size_t n) { return below(n) == 0; }
-  std::string_view one_of(std::span<const std::string_view> choices) {
-    return choices[below(choices.size())];
-  }
-
-  std::string reg(char letter);
-  std::string immediate(char letter);
-  std::string filled(std::string_view text);
-
-  void line(const std::string& text) { text_ += "  " + text + ";\n"; }
-  void label(const std::string& name) { text_ += name + ":\n"; }
-  std::string new_label() { return fmt::format("L{}", ++labels_); }
-
-  void header();
+  void registers();
+  void local_arrays();
   void load_inputs();
   void store_outputs();
   void statements(int count, int depth, Flow flow);
   void statement(int depth, Flow flow);
-  void operation(std::string_view chosen);
   void branch(int depth);
   void loop(int depth, Flow flow);
   void exchange_in_block();
   void members();
+  void call(const std::string& callee, const std::string& depth);
+  void call_one();
+  void function(int number);
 
-  std::mt19937 random_;
-  std::string text_;
-  int labels_ = 0;
   RandomProgram program_;
+  int functions_ = 0;
+  int inside_ = -1;  // the function under way; -1 for the kernel
 };
 
-std::string Generator::reg(char letter) {
-  for (const Pool& pool : kPools)
-    if (pool.letter == letter) return fmt::format("{}{}", pool.prefix, below(pool.count));
-  return {};
+void Generator::registers() {
+  for (const Pool& pool : kPools) raw(fmt::format("  .reg .{} {}<8>;\n", pool.type, pool.prefix));
+  raw("  .reg .b32 %t, %index, %lane, %thread, %m, %at, %depth, %counter<4>;\n"
+      "  .reg .b64 %u, %w, %inputs, %outputs, %totals;\n"
+      "  .reg .b16 %v;\n  .reg .pred %guard;\n"
+      "  .local .align 16 .b8 own[64];\n  .local .align 8 .f32 reals[4];\n");
 }
 
-std::string Generator::immediate(char letter) {
-  static constexpr std::string_view kFloats[] = {
-      "0f00000000", "0f80000000", "0f3F800000", "0fBF000000", "0f7F800000", "0f00000001",
-      "0f4B800001", "0f7F7FFFFF", "0f33800000", "0f7FFFFFFF", "0fC2F6E979", "0f3EAAAAAB",
-  };
-  static constexpr std::string_view kIntegers[] = {
-      "0",  "1",  "-1",  "2",          "7",           "31",         "32",
-      "33", "64", "255", "0x7FFFFFFF", "-2147483648", "0x55AA33CC", "-12345",
-  };
-  if (letter == 'F') return std::string(one_of(kFloats));
-  return std::string(one_of(kIntegers));
-}
-
-std::string Generator::filled(std::string_view text) {
-  static constexpr std::string_view kSigned[] = {"eq", "ne", "lt", "le", "gt", "ge"};
-  static constexpr std::string_view kUnsigned[] = {"eq", "ne", "lt", "le", "gt",
-                                                   "ge", "lo", "ls", "hi", "hs"};
-  static constexpr std::string_view kFloat[] = {"eq",  "ne",  "lt",  "le",  "gt",  "ge",  "equ",
-                                                "neu", "ltu", "leu", "gtu", "geu", "num", "nan"};
-  std::string result;
-  for (std::size_t i = 0; i < text.size(); ++i) {
-    if (text[i] != '$' && text[i] != '@') {
-      result += text[i];
-      continue;
-    }
-    const char letter = text[i + 1];
-    if (text[i] == '@') {
-      result += letter == 'c'   ? one_of(kSigned)
-                : letter == 'u' ? one_of(kUnsigned)
-                                : one_of(kFloat);
-    } else if (letter == 'n') {
-      result += one_in(2) ? "!%p" : "%p";
-      result += std::to_string(below(8));  // %p7, the second of pairs, too
-    } else if (letter == 'k') {
-      result += std::to_string(below(32));
-    } else if (letter >= 'a') {
-      result += reg(letter);
-    } else {
-      result += one_in(3) ? immediate(letter) : reg(static_cast<char>(letter - 'A' + 'a'));
-    }
-    ++i;
+// Nothing of them is undefined.
+void Generator::local_arrays() {
+  for (int i = 0; i < 4; ++i) {
+    line(fmt::format("st.local.v2.b64 [own+{}], {{%q{}, %q{}}}", 16 * i, i, 3 - i));
+    line(fmt::format("st.local.f32 [reals+{}], %f{}", 4 * i, i));
   }
-  return result;
-}
-
-void Generator::header() {
-  text_ = ".version 8.0\n.target sm_90\n.address_size 64\n\n";
-  text_ +=
-      ".visible .entry random(.param .u64 inputs, .param .u64 outputs, .param .u64 totals)\n{\n";
-  for (const Pool& pool : kPools)
-    text_ += fmt::format("  .reg .{} {}<8>;\n", pool.type, pool.prefix);
-  text_ += "  .reg .b32 %t, %index, %lane, %thread, %m, %at, %counter<4>;\n";
-  text_ += "  .reg .b64 %u, %inputs, %outputs, %totals;\n";
-  text_ += "  .reg .b16 %v;\n  .reg .pred %guard;\n";
-  text_ += fmt::format("  .shared .align 16 .b8 slots[{}];\n\n", 16 * program_.block.x);
 }
 
 void Generator::load_inputs() {
@@ -146,6 +80,7 @@ void Generator::load_inputs() {
   }
   for (int i = 0; i < 8; ++i)
     line(fmt::format("setp.lt.s32 %p{}, %r{}, {}", i, i, i * 1000 - 4000));
+  local_arrays();
 }
 
 void Generator::store_outputs() {
@@ -155,7 +90,7 @@ void Generator::store_outputs() {
     line(fmt::format("st.global.{} [%u+{}], {}", type, 8 * slots.size(), name));
     slots.push_back(slot);
   };
-  text_ += "  mad.wide.u32 %u, %thread, OUTPUT_BYTES, %outputs;\n";
+  line("mad.wide.u32 %u, %thread, OUTPUT_BYTES, %outputs");
   for (const Pool& pool : kPools)
     for (int i = 0; i < pool.count; ++i) {
       const std::string name = fmt::format("{}{}", pool.prefix, i);
@@ -167,16 +102,6 @@ void Generator::store_outputs() {
       }
     }
   program_.outputs = slots;
-}
-
-void Generator::operation(std::string_view chosen) {
-  std::string guard;
-  if (one_in(6)) guard = "@" + filled("$n ");
-  while (!chosen.empty()) {
-    const std::size_t end = chosen.find(';');
-    line(guard + filled(chosen.substr(0, end)));
-    chosen.remove_prefix(end == std::string_view::npos ? chosen.size() : end + 2);
-  }
 }
 
 void Generator::branch(int depth) {
@@ -243,16 +168,55 @@ void Generator::members() {
   label(end);
 }
 
+// The result and what is passed are in parameters of this call alone.
+void Generator::call(const std::string& callee, const std::string& depth) {
+  raw("  {\n  .param .b32 result;\n  .param .align 16 .b8 words[16];\n"
+      "  .param .b16 half;\n  .param .b32 depth;\n");
+  line(filled("st.param.v2.b32 [words], {$r, $r}"));
+  line(filled("st.param.b64 [words+8], $q"));
+  line(filled("st.param.b16 [half], $h"));
+  line(fmt::format("st.param.b32 [depth], {}", depth));
+  line(fmt::format("call (result), {}, (words, half, depth){}", callee,
+                   callee[0] == '%' ? ", prototype" : ""));
+  line(filled("ld.param.b32 $r, [result]"));
+  raw("  }\n");
+}
+
+// Of a function after this one, so that calls end; or of this one, less deep; or of one of two, by
+// its address.
+void Generator::call_one() {
+  const auto after = static_cast<std::uint32_t>(functions_ - 1 - inside_);
+  if (inside_ >= 0 && (after == 0 || one_in(3))) {
+    const std::string end = new_label();
+    line("setp.eq.u32 %guard, %depth, 0");
+    line("@%guard bra " + end);
+    line("sub.u32 %depth, %depth, 1");
+    call(fmt::format("f{}", inside_), "%depth");
+    return label(end);
+  }
+  const auto one = [&] { return fmt::format("f{}", inside_ + 1 + static_cast<int>(below(after))); };
+  const std::string depth = std::to_string(below(4));
+  if (one_in(3)) {
+    line("mov.u64 %w, " + one());
+    line("@" + filled("$n") + " mov.u64 %w, " + one());
+    return call("%w", depth);
+  }
+  call(one(), depth);
+}
+
 void Generator::statement(int depth, Flow flow) {
   const std::uint32_t choice = below(100);
+  const bool in_kernel = inside_ < 0;
   if (choice < 8 && depth < kMaxDepth) return branch(depth);
   if (choice < 12 && depth < kMaxDepth) return loop(depth, one_in(2) ? flow : Flow::divergent);
-  if (choice < 14) return line(filled(one_of(kTotalTemplates)));
+  if (choice < 14 && in_kernel) return line(filled(one_of(kTotalTemplates)));
   if (flow == Flow::uniform) {
     if (choice < 18) return exchange_in_block();
     if (choice < 24) return line(filled(one_of(kWarpTemplates)));
     if (choice < 27) return members();
   }
+  if (choice < 35) return operation(one_of(kLocalTemplates));
+  if (choice < 38 && functions_ > 0) return call_one();
   operation(one_of(kTemplates));
 }
 
@@ -260,10 +224,44 @@ void Generator::statements(int count, int depth, Flow flow) {
   for (int i = 0; i < count; ++i) statement(depth, flow);
 }
 
+// Every register of a function is made of what it is passed.
+void Generator::function(int number) {
+  inside_ = number;
+  raw(fmt::format(".func {}\n{{\n",
+                  fmt::format(fmt::runtime(kSignature), fmt::format("f{}", number))));
+  registers();
+  raw("  prototype: .callprototype " + fmt::format(fmt::runtime(kSignature), "_") + ";\n");
+  line("ld.param.v4.b32 {%r0, %r1, %r2, %r3}, [words]");
+  line("ld.param.b16 %h0, [half]");
+  line("ld.param.b32 %depth, [depth]");
+  for (int i = 4; i < 8; ++i) line(fmt::format("mad.lo.s32 %r{}, %r{}, {}, %r1", i, i - 4, i));
+  for (int i = 1; i < 4; ++i) line(fmt::format("cvt.u16.u32 %h{}, %r{}", i, i));
+  for (int i = 0; i < 4; ++i) line(fmt::format("mul.wide.s32 %q{}, %r{}, %r{}", i, i, i + 4));
+  for (int i = 0; i < 5; ++i) line(fmt::format("cvt.rn.f32.s32 %f{}, %r{}", i, i));
+  for (int i = 0; i < 3; ++i) line(fmt::format("cvt.rn.f64.s32 %d{}, %r{}", i, i));
+  for (int i = 0; i < 8; ++i) line(fmt::format("setp.gt.s32 %p{}, %r{}, 0", i, i));
+  local_arrays();
+  statements(4 + static_cast<int>(below(10)), 1, Flow::divergent);
+  line(filled("st.param.b32 [result], $r"));
+  if (one_in(2)) {
+    line("@" + filled("$n") + " ret");
+    statements(3, 1, Flow::divergent);
+    line(filled("st.param.b32 [result], $r"));
+  }
+  raw("  ret;\n}\n\n");
+}
+
 RandomProgram Generator::program() {
   program_.grid.x = 1 + below(3);
   program_.block.x = 32 * (1 + below(3));
-  header();
+  raw(".version 8.0\n.target sm_90\n.address_size 64\n\n");
+  functions_ = static_cast<int>(below(4));
+  for (int i = functions_ - 1; i >= 0; --i) function(i);
+  inside_ = -1;
+  raw(".visible .entry random(.param .u64 inputs, .param .u64 outputs, .param .u64 totals)\n{\n");
+  registers();
+  raw(fmt::format("  .shared .align 16 .b8 slots[{}];\n\n", 16 * program_.block.x));
+  raw("  prototype: .callprototype " + fmt::format(fmt::runtime(kSignature), "_") + ";\n");
   load_inputs();
   statements(10 + static_cast<int>(below(60)), 0, Flow::uniform);
   store_outputs();
@@ -273,12 +271,11 @@ RandomProgram Generator::program() {
     statements(6, 1, Flow::divergent);
     store_outputs();
   }
-  line("ret");
-  text_ += "}\n";
+  raw("  ret;\n}\n");
+  program_.ptx = take();
   const std::string bytes = std::to_string(8 * program_.outputs.size());
-  for (std::size_t at; (at = text_.find("OUTPUT_BYTES")) != std::string::npos;)
-    text_.replace(at, std::string_view("OUTPUT_BYTES").size(), bytes);
-  program_.ptx = text_;
+  for (std::size_t at; (at = program_.ptx.find("OUTPUT_BYTES")) != std::string::npos;)
+    program_.ptx.replace(at, std::string_view("OUTPUT_BYTES").size(), bytes);
   return program_;
 }
 

@@ -3,14 +3,14 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <bit>
 #include <cstdint>
 #include <cstring>
-#include <map>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "arithmetic.hpp"
+#include "block.hpp"
 #include "fault.hpp"
 #include "integers.hpp"
 
@@ -26,71 +26,15 @@ using std::uint64_t;
 constexpr uint32_t kWarp = 32;
 constexpr int kMaxSteps = 1'000'000;  // of one thread
 
-struct Thread {
-  uint32_t index = 0;  // in the block
-  std::vector<uint64_t> registers;
-  std::size_t next = 0;  // instruction
-  bool waiting = false, ended = false;
-  int steps = 0;
-};
-
-class Block {
- public:
-  Block(const ptx::Module& module, const ptx::Function& kernel, Dim3 grid, Dim3 block, Dim3 id,
-        std::span<const std::byte> parameters);
-  void run();
-
- private:
-  [[noreturn]] void unknown(const Instruction& instruction) const;
-
-  uint64_t read(const Thread& thread, const Operand& operand) const;
-  void write(Thread& thread, const Operand& operand, uint64_t bits) const;
-  uint64_t special(const Thread& thread, const std::string& name) const;
-  std::byte* memory(const Thread& thread, const Instruction& instruction, const Operand& address);
-
-  // Runs until the thread waits or ends.
-  void advance(Thread& thread);
-  void step(Thread& thread, const Instruction& instruction);
-  void set_predicate(Thread& thread, const Instruction& instruction);
-  void unpack(Thread& thread, const Instruction& instruction) const;
-  void pack(Thread& thread, const Instruction& instruction) const;
-  void load(Thread& thread, const Instruction& instruction);
-  void store(Thread& thread, const Instruction& instruction);
-  void update(Thread& thread, const Instruction& instruction);
-
-  // Lets waiting threads go on where all that they wait for have come; false if there are none.
-  bool meet_in_warps();
-  bool meet_in_block();
-  void exchange(std::span<Thread*> lanes, const Instruction& instruction);
-  void shuffle(std::span<Thread*> lanes, const Instruction& instruction);
-  void vote(std::span<Thread*> lanes, const Instruction& instruction);
-  void reduce(std::span<Thread*> lanes, const Instruction& instruction);
-
-  const ptx::Function& kernel_;
-  Dim3 grid_, block_, id_;
-  std::vector<std::byte> parameters_, shared_;
-  std::map<std::string, uint64_t> offsets_;  // of parameters and shared variables
-  std::map<std::string, std::size_t> labels_;
-  std::vector<Thread> threads_;
-};
-
 uint64_t aligned(uint64_t offset, uint64_t alignment) {
   return (offset + alignment - 1) / alignment * alignment;
 }
 
+}  // namespace
+
 Block::Block(const ptx::Module& module, const ptx::Function& kernel, Dim3 grid, Dim3 block, Dim3 id,
              std::span<const std::byte> parameters)
-    : kernel_(kernel),
-      grid_(grid),
-      block_(block),
-      id_(id),
-      parameters_(parameters.begin(), parameters.end()) {
-  uint64_t offset = 0;
-  for (const ptx::Variable& parameter : kernel.parameters) {
-    offset = aligned(offset, parameter.alignment);
-    offsets_[parameter.name] = offset;
-    offset += parameter.bytes;
-  }
+    : module_(module), grid_(grid), block_(block), id_(id) {
   for (const auto* variables : {&module.variables, &kernel.variables})
     for (const ptx::Variable& variable : *variables) {
       if (variable.space != ptx::Space::shared) continue;
@@ -98,11 +42,20 @@ Block::Block(const ptx::Module& module, const ptx::Function& kernel, Dim3 grid, 
       offsets_[variable.name] = place;
       shared_.resize(place + variable.bytes);
     }
-  for (const ptx::Label& label : kernel.labels) labels_[label.name] = label.instruction;
+  for (const ptx::Function& function : module.functions)
+    for (const ptx::Label& label : function.labels)
+      labels_[{&function, label.name}] = label.instruction;
   threads_.resize(block.x * block.y * block.z);
   for (uint32_t i = 0; i < threads_.size(); ++i) {
     threads_[i].index = i;
-    threads_[i].registers.resize(kernel.registers.size());
+    enter(threads_[i], kernel);
+    uint64_t offset = 0;
+    for (const ptx::Variable& parameter : kernel.parameters) {
+      offset = aligned(offset, parameter.alignment);
+      std::ranges::copy(parameters.subspan(offset, parameter.bytes),
+                        threads_[i].frame().variables[parameter.name].begin());
+      offset += parameter.bytes;
+    }
   }
 }
 
@@ -148,13 +101,13 @@ uint64_t Block::special(const Thread& thread, const std::string& name) const {
 uint64_t Block::read(const Thread& thread, const Operand& operand) const {
   switch (operand.kind) {
     case Operand::Kind::reg:
-      return operand.negated ? thread.registers[operand.reg] ^ 1 : thread.registers[operand.reg];
+      return thread.frame().registers[operand.reg] ^ (operand.negated ? 1 : 0);
     case Operand::Kind::immediate:
       return operand.bits;
     case Operand::Kind::special:
       return special(thread, operand.text);
     case Operand::Kind::symbol:
-      return offsets_.at(operand.text) + static_cast<uint64_t>(operand.offset);
+      return address_of(thread, operand.text) + static_cast<uint64_t>(operand.offset);
     default:
       throw Fault(CUDA_ERROR_NOT_SUPPORTED, "interpreter: operand " + operand.text);
   }
@@ -162,32 +115,71 @@ uint64_t Block::read(const Thread& thread, const Operand& operand) const {
 
 void Block::write(Thread& thread, const Operand& operand, uint64_t bits) const {
   if (operand.kind == Operand::Kind::sink) return;
-  const Type type = kernel_.registers[operand.reg].type;
-  thread.registers[operand.reg] =
+  const Type type = thread.frame().function->registers[operand.reg].type;
+  thread.frame().registers[operand.reg] =
       type == Type::pred ? bits & 1 : static_cast<uint64_t>(value_of(bits, width_of(type), false));
+}
+
+// Of a thread's own variable the host's, of a shared one its offset, of a function its number.
+uint64_t Block::address_of(const Thread& thread, const std::string& name) const {
+  const auto own = thread.frame().variables.find(name);
+  if (own != thread.frame().variables.end()) return reinterpret_cast<uint64_t>(own->second.data());
+  if (const ptx::Function* function = module_.find(name))
+    return static_cast<uint64_t>(function - module_.functions.data());
+  return offsets_.at(name);
 }
 
 std::byte* Block::memory(const Thread& thread, const Instruction& instruction,
                          const Operand& address) {
-  const uint64_t base = address.has_reg ? thread.registers[address.reg] : offsets_.at(address.text);
+  const uint64_t base =
+      address.has_reg ? thread.frame().registers[address.reg] : address_of(thread, address.text);
   const uint64_t at = base + static_cast<uint64_t>(address.offset);
-  if (instruction.has("param")) return &parameters_.at(at);
   if (instruction.has("shared")) return &shared_.at(at);
-  if (!instruction.has("global")) unknown(instruction);
   return reinterpret_cast<std::byte*>(at);
+}
+
+void Block::enter(Thread& thread, const ptx::Function& function) const {
+  Frame& frame = thread.frames.emplace_back();
+  frame.function = &function;
+  frame.registers.resize(function.registers.size());
+  for (const auto* variables : {&function.parameters, &function.results, &function.variables})
+    for (const ptx::Variable& variable : *variables)
+      if (variable.space == ptx::Space::param || variable.space == ptx::Space::local)
+        frame.variables[variable.name].resize(variable.bytes);
+}
+
+void Block::call(Thread& thread, const Instruction& instruction) const {
+  const ptx::Function* function = module_.find(instruction.callee);
+  if (function == nullptr) function = &module_.functions.at(read(thread, instruction.operands[0]));
+  enter(thread, *function);
+  const Frame& caller = thread.frames[thread.frames.size() - 2];
+  for (std::size_t i = 0; i < function->parameters.size(); ++i)
+    thread.frame().variables[function->parameters[i].name] =
+        caller.variables.at(instruction.call_arguments[i]);
+}
+
+void Block::leave(Thread& thread) const {
+  thread.ended = thread.frames.size() == 1;
+  if (thread.ended) return;
+  const Frame callee = std::move(thread.frames.back());
+  thread.frames.pop_back();
+  const auto& results = thread.instruction().call_results;
+  for (std::size_t i = 0; i < results.size(); ++i)
+    thread.frame().variables[results[i]] = callee.variables.at(callee.function->results[i].name);
 }
 
 void Block::advance(Thread& thread) {
   while (!thread.waiting && !thread.ended) {
-    if (thread.next >= kernel_.body.size()) {
-      thread.ended = true;
-      return;
+    if (thread.frame().next >= thread.frame().function->body.size()) {
+      leave(thread);
+      continue;
     }
     if (++thread.steps > kMaxSteps)
       throw Fault(CUDA_ERROR_LAUNCH_FAILED, "interpreter: a thread does not end");
-    const Instruction& instruction = kernel_.body[thread.next++];
+    ++thread.frame().next;
+    const Instruction& instruction = thread.instruction();
     if (instruction.guarded &&
-        (thread.registers[instruction.guard] != 0) == instruction.guard_negated)
+        (thread.frame().registers[instruction.guard] != 0) == instruction.guard_negated)
       continue;
     step(thread, instruction);
   }
@@ -195,10 +187,14 @@ void Block::advance(Thread& thread) {
 
 void Block::step(Thread& thread, const Instruction& instruction) {
   const std::string& opcode = instruction.opcode;
-  if (opcode == "ret" || opcode == "exit") {
+  if (opcode == "exit") {
     thread.ended = true;
+  } else if (opcode == "ret") {
+    leave(thread);
+  } else if (opcode == "call") {
+    call(thread, instruction);
   } else if (opcode == "bra") {
-    thread.next = labels_.at(instruction.operands[0].text);
+    thread.frame().next = labels_.at({thread.frame().function, instruction.operands[0].text});
   } else if (opcode == "setp") {
     set_predicate(thread, instruction);
   } else if (opcode == "ld") {
@@ -226,8 +222,9 @@ void Block::step(Thread& thread, const Instruction& instruction) {
 void Block::set_predicate(Thread& thread, const Instruction& instruction) {
   const std::size_t first = instruction.pair ? 2 : 1;
   const auto& operands = instruction.operands;
-  const bool compared =
-      compare(instruction, read(thread, operands[first]), read(thread, operands[first + 1]));
+  const uint64_t a = read(thread, operands[first]), b = read(thread, operands[first + 1]);
+  const bool of_pair = is_pair(instruction.type());
+  const bool compared = of_pair ? compare_halves(instruction, a, b, 0) : compare(instruction, a, b);
   const auto combined = [&](bool value) {
     if (operands.size() <= first + 2) return value;
     const bool other = read(thread, operands[first + 2]) != 0;
@@ -235,12 +232,13 @@ void Block::set_predicate(Thread& thread, const Instruction& instruction) {
            : instruction.has("or") ? value || other
                                    : value != other;
   };
-  const bool yes = combined(compared), no = combined(!compared);
-  write(thread, operands[0], yes);
-  if (instruction.pair) write(thread, operands[1], no);
+  const bool second = of_pair ? compare_halves(instruction, a, b, 1) : !compared;
+  const bool results[] = {combined(compared), combined(second)};
+  write(thread, operands[0], results[0]);
+  if (instruction.pair) write(thread, operands[1], results[1]);
 }
 
-std::span<const Operand> elements_of(const Operand& operand) {
+static std::span<const Operand> elements_of(const Operand& operand) {
   if (operand.kind == Operand::Kind::vector) return operand.elements;
   return {&operand, 1};
 }
@@ -284,7 +282,6 @@ void Block::store(Thread& thread, const Instruction& instruction) {
   }
 }
 
-// The operation of red, atom and redux is the modifier that an instruction could be named after.
 uint64_t combine(const Instruction& instruction, uint64_t a, uint64_t b) {
   for (const char* opcode : {"add", "min", "max", "and", "or", "xor"})
     if (instruction.has(opcode)) {
@@ -306,96 +303,6 @@ void Block::update(Thread& thread, const Instruction& instruction) {
   std::memcpy(at, &result, bytes);
   if (first) write(thread, instruction.operands[0], old);
 }
-
-bool Block::meet_in_warps() {
-  bool met = false;
-  for (Thread& thread : threads_) {
-    if (!thread.waiting) continue;
-    const Instruction& instruction = kernel_.body[thread.next - 1];
-    if (instruction.opcode == "bar" && !instruction.has("warp")) continue;
-    const auto members = static_cast<uint32_t>(read(thread, instruction.operands.back()));
-    const std::size_t warp = thread.index / kWarp * kWarp;
-    std::vector<Thread*> lanes;
-    bool complete = true;
-    for (uint32_t lane = 0; lane < kWarp && warp + lane < threads_.size(); ++lane) {
-      Thread& member = threads_[warp + lane];
-      if (!(members >> lane & 1) || member.ended) continue;
-      complete &= member.waiting && member.next == thread.next;
-      lanes.push_back(&member);
-    }
-    if (!complete) continue;
-    exchange(lanes, instruction);
-    for (Thread* lane : lanes) lane->waiting = false;
-    met = true;
-  }
-  return met;
-}
-
-bool Block::meet_in_block() {
-  bool any = false;
-  for (const Thread& thread : threads_) {
-    if (thread.ended) continue;
-    if (kernel_.body[thread.next - 1].opcode != "bar") return false;
-    any = true;
-  }
-  for (Thread& thread : threads_) thread.waiting = false;
-  return any;
-}
-
-void Block::exchange(std::span<Thread*> lanes, const Instruction& instruction) {
-  if (instruction.opcode == "shfl") return shuffle(lanes, instruction);
-  if (instruction.opcode == "vote") return vote(lanes, instruction);
-  if (instruction.opcode == "redux") return reduce(lanes, instruction);
-  if (instruction.opcode != "bar") unknown(instruction);
-}
-
-void Block::shuffle(std::span<Thread*> lanes, const Instruction& instruction) {
-  const std::size_t first = instruction.pair ? 2 : 1;
-  const auto& operands = instruction.operands;
-  std::map<uint32_t, uint64_t> values;
-  for (const Thread* thread : lanes) values[thread->index % kWarp] = read(*thread, operands[first]);
-  std::vector<std::pair<uint64_t, bool>> results;
-  for (const Thread* thread : lanes) {
-    const auto lane = static_cast<int>(thread->index % kWarp);
-    const auto b = static_cast<int>(read(*thread, operands[first + 1]) & 31);
-    const auto c = static_cast<int>(read(*thread, operands[first + 2]));
-    const int segment = c >> 8 & 31, lowest = lane & segment;
-    const int highest = lowest | (c & 31 & ~segment);
-    const int from = instruction.has("up")     ? lane - b
-                     : instruction.has("down") ? lane + b
-                     : instruction.has("bfly") ? lane ^ b
-                                               : lowest | (b & ~segment);
-    const bool inside = instruction.has("up") ? from >= highest : from <= highest;
-    results.emplace_back(values.at(static_cast<uint32_t>(inside ? from : lane)), inside);
-  }
-  for (std::size_t i = 0; i < lanes.size(); ++i) {
-    write(*lanes[i], operands[0], results[i].first);
-    if (instruction.pair) write(*lanes[i], operands[1], results[i].second);
-  }
-}
-
-void Block::vote(std::span<Thread*> lanes, const Instruction& instruction) {
-  uint32_t ballot = 0, members = 0;
-  for (const Thread* thread : lanes) {
-    const uint32_t bit = 1u << thread->index % kWarp;
-    members |= bit;
-    if (read(*thread, instruction.operands[1])) ballot |= bit;
-  }
-  const uint32_t result = instruction.has("ballot") ? ballot
-                          : instruction.has("all")  ? ballot == members
-                          : instruction.has("any")  ? ballot != 0
-                                                    : ballot == members || ballot == 0;  // uni
-  for (Thread* thread : lanes) write(*thread, instruction.operands[0], result);
-}
-
-void Block::reduce(std::span<Thread*> lanes, const Instruction& instruction) {
-  uint64_t result = read(*lanes[0], instruction.operands[1]);
-  for (const Thread* thread : lanes.subspan(1))
-    result = combine(instruction, result, read(*thread, instruction.operands[1]));
-  for (Thread* thread : lanes) write(*thread, instruction.operands[0], result);
-}
-
-}  // namespace
 
 void interpret(const ptx::Module& module, std::string_view kernel, Dim3 grid, Dim3 block,
                std::span<const std::byte> parameters) {

@@ -178,6 +178,38 @@ inline constexpr std::string_view kTemplates[] = {
     "abs.f32 $f, $f",
     "neg.ftz.f32 $f, $f",
     "copysign.f32 $f, $f, $f",
+    // f16x2 and bf16x2, in 32-bit registers, and f16
+    "add.rn.f16x2 $r, $r, $r",
+    "add.sat.f16x2 $r, $r, $r",
+    "sub.rn.f16x2 $r, $r, $r",
+    "mul.rn.f16x2 $r, $r, $r",
+    "mul.rn.sat.f16x2 $r, $r, $r",
+    "fma.rn.f16x2 $r, $r, $r, $r",
+    "fma.rn.sat.f16x2 $r, $r, $r, $r",
+    "fma.rn.relu.f16x2 $r, $r, $r, $r",
+    "min.f16x2 $r, $r, $r",
+    "max.NaN.f16x2 $r, $r, $r",
+    "neg.f16x2 $r, $r",
+    "abs.f16x2 $r, $r",
+    "setp.@f.f16x2 $p|%p7, $r, $r",
+    "set.@f.f16x2.f16x2 $r, $r, $r",
+    "cvt.rn.f16x2.f32 $r, $f, $f",
+    "cvt.rn.relu.f16x2.f32 $r, $f, $f",
+    "add.rn.bf16x2 $r, $r, $r",
+    "sub.rn.bf16x2 $r, $r, $r",
+    "mul.rn.bf16x2 $r, $r, $r",
+    "fma.rn.bf16x2 $r, $r, $r, $r",
+    "fma.rn.relu.bf16x2 $r, $r, $r, $r",
+    "min.NaN.bf16x2 $r, $r, $r",
+    "max.bf16x2 $r, $r, $r",
+    "neg.bf16x2 $r, $r",
+    "abs.bf16x2 $r, $r",
+    "cvt.rz.bf16x2.f32 $r, $f, $f",
+    "add.rn.f16 $h, $h, $h",
+    "mul.rn.f16 $h, $h, $h",
+    "fma.rn.f16 $h, $h, $h, $h",
+    "fma.rn.bf16 $h, $h, $h, $h",
+    "setp.@f.f16 $p, $h, $h",
     // f64
     "add.f64 $d, $d, $d",
     "sub.f64 $d, $d, $d",
@@ -238,6 +270,37 @@ inline constexpr std::string_view kTemplates[] = {
     "cvt.rn.bf16.f32 $h, $f",
     "cvt.f32.bf16 $f, $h",
     "cvt.rz.f16.f32 $h, $f",
+};
+
+// On local memory, at addresses that differ from lane to lane; reals holds floats alone, whose NaNs
+// are not to be told apart.
+inline constexpr std::string_view kLocalTemplates[] = {
+    "and.b32 %t, $r, 60; cvt.u64.u32 %u, %t; mov.u64 %w, own; add.s64 %w, %w, %u; st.local.b32 "
+    "[%w], $r",
+    "and.b32 %t, $r, 60; cvt.u64.u32 %u, %t; mov.u64 %w, own; add.s64 %w, %w, %u; ld.local.b32 $r, "
+    "[%w]",
+    "and.b32 %t, $r, 48; cvt.u64.u32 %u, %t; mov.u64 %w, own; add.s64 %w, %w, %u; st.local.v4.b32 "
+    "[%w], {$r, $r, $r, $r}",
+    "and.b32 %t, $r, 48; cvt.u64.u32 %u, %t; mov.u64 %w, own; add.s64 %w, %w, %u; ld.local.v4.b32 "
+    "{%r5, %r1, %r0, %r2}, [%w]",
+    "and.b32 %t, $r, 31; cvt.u64.u32 %u, %t; mov.u64 %w, own; add.s64 %w, %w, %u; st.local.u8 "
+    "[%w+32], $r",
+    "and.b32 %t, $r, 31; cvt.u64.u32 %u, %t; mov.u64 %w, own; add.s64 %w, %w, %u; ld.local.s8 $r, "
+    "[%w+9]",
+    "and.b32 %t, $r, 56; cvt.u64.u32 %u, %t; mov.u64 %w, own; cvta.local.u64 %w, %w; add.s64 %w, "
+    "%w, %u; st.b64 [%w], $q",
+    "and.b32 %t, $r, 56; cvt.u64.u32 %u, %t; mov.u64 %w, own; cvta.local.u64 %w, %w; add.s64 %w, "
+    "%w, %u; ld.b64 $q, [%w]",
+    "st.local.b16 [own+26], $h",
+    "ld.local.u16 $h, [own+50]",
+    "ld.local.s16 $r, [own+24]",
+    "ld.local.b64 $q, [own+40]",
+    "st.local.v2.b64 [own+16], {$q, $q}",
+    "st.local.v2.f32 [reals+8], {$f, $f}",
+    "and.b32 %t, $r, 12; cvt.u64.u32 %u, %t; mov.u64 %w, reals; add.s64 %w, %w, %u; st.local.f32 "
+    "[%w], $f",
+    "and.b32 %t, $r, 12; cvt.u64.u32 %u, %t; mov.u64 %w, reals; add.s64 %w, %w, %u; ld.local.f32 "
+    "$f, [%w]",
 };
 
 // For all lanes of the warp at once; $k is an immediate below 32.
