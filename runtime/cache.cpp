@@ -128,6 +128,11 @@ std::string write_and_rename(const fs::path& place, std::string_view text) {
   return fault;
 }
 
+// 60 bits of the name.
+std::uint64_t number_of(const CacheKey& key) {
+  return std::stoull(key.name.substr(0, 15), nullptr, 16);
+}
+
 std::uint64_t limit_of_user() {
   const char* text = std::getenv("OCTAVO_CACHE_SIZE_MB");
   if (text == nullptr) return kDefaultLimitMb << 20;
@@ -201,12 +206,16 @@ std::optional<Binary> Cache::find(const CacheKey& key) const {
 
 void Cache::publish(const CacheKey& key, const Binary& binary) const {
   if (!problem_.empty()) return;
-  const std::string fault = write_and_rename(file(key), pack(key, binary));
+  const std::string entry = pack(key, binary);
+  const std::string fault = write_and_rename(file(key), entry);
   if (!fault.empty()) {
     warn_once(fmt::format("the kernel cache {} cannot be written: {}", kernels_.string(), fault));
     return;
   }
-  trim(file(key));
+  // Reading the folder takes 0.1 s where there are 20,000 entries. Each byte that is published has
+  // the same chance to bring it about, so that it happens once for a 64th of the limit.
+  const std::uint64_t share = limit_bytes_ / 64;
+  if (share <= entry.size() || number_of(key) % share < entry.size()) trim(file(key));
 }
 
 Cache::Usage Cache::usage() const {
@@ -252,7 +261,7 @@ Cache::Lock Cache::lock(const CacheKey& key, std::chrono::milliseconds patience)
   struct flock range = {};
   range.l_type = F_WRLCK;
   range.l_whence = SEEK_SET;
-  range.l_start = static_cast<off_t>(std::stoull(key.name.substr(0, 15), nullptr, 16));
+  range.l_start = static_cast<off_t>(number_of(key));
   range.l_len = 1;
   const auto deadline = std::chrono::steady_clock::now() + patience;
   while (fcntl(opened, F_OFD_SETLK, &range) != 0) {

@@ -42,8 +42,9 @@ class Cache {
   // The entry, now the most recently used one; nullopt if there is none or it is damaged.
   std::optional<Binary> find(const CacheKey& key) const;
 
-  // Writes the entry beside its place and renames it into it, so that nobody ever sees half of one,
-  // then removes what was used longest ago until 90 % of the limit are left.
+  // Writes the entry beside its place and renames it into it, so that nobody ever sees half of one.
+  // Now and then, about once for a 64th of the limit, looks at all entries, and if they are beyond
+  // the limit removes what was used longest ago until 90 % of it are left.
   void publish(const CacheKey& key, const Binary& binary) const;
 
   // Held until the end of its life, or of the process. Keeps others from compiling the same key.

@@ -141,7 +141,7 @@ TEST_CASE("faults planted in an fp8 product") {
         "PLANTED={} OCTAVO_ASYNC=latest '{}' --no-skip --test-case='a planted fault' >/dev/null "
         "2>&1",
         i, self);
-    CHECK_MESSAGE(std::system(command.c_str()) == 0, kPlanted[i].fault);
+    CHECK_MESSAGE(std::system(command.c_str()) == 0, std::string(kPlanted[i].fault));
   }
 }
 

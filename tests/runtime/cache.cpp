@@ -301,6 +301,26 @@ TEST_CASE("over its limit, what was used longest ago goes") {
   CHECK(big.find(key_of("alone")).has_value());
 }
 
+TEST_CASE("entries are looked at once for a 64th of the limit, not whenever one is published") {
+  const auto publish = [](const Cache& cache, int count) {
+    for (int i = 0; i < count; ++i)
+      cache.publish(key_of("text " + std::to_string(i)), binary_of(std::string(1000, 'p')));
+  };
+  const TemporaryFolder folder;
+  const Cache big(folder.path(), kRoom);
+  const fs::path dead = big.directory() / "dead-abc123.writing";  // goes when they are
+  write_file(dead, "half an entry");
+  fs::last_write_time(dead, fs::file_time_type::clock::now() - 2h);
+  publish(big, 20);
+  CHECK(fs::exists(dead));
+
+  const std::uint64_t limit = 300 * fs::file_size(big.file(key_of("text 0")));
+  publish(Cache(folder.path(), limit), 400);
+  CHECK_FALSE(fs::exists(dead));
+  CHECK(big.usage().bytes >= limit / 10 * 8);
+  CHECK(big.usage().bytes <= limit / 10 * 11);
+}
+
 TEST_CASE("a lock keeps out its own key only, for as long as it lives") {
   const TemporaryFolder folder;
   const Cache cache(folder.path(), kRoom);
