@@ -115,17 +115,41 @@ void check_form(const Form& form, Random& random) {
       const Place at = place_of_a(row, i, bytes);
       a_words[at.word] |= a[static_cast<std::size_t>(row)][static_cast<std::size_t>(i)] << at.shift;
     }
-  Machine machine(
-      kernel(registers, image.size(), kPublish + std::string(kFence) + text + kCommit + kWait));
-  const std::uint64_t out = machine.upload(std::vector<std::uint32_t>(c.size(), 0xDEADBEEF));
-  machine.launch({}, {128, 1, 1},
-                 {machine.upload(image), machine.upload(c), machine.upload(a_words), out},
-                 static_cast<std::uint32_t>(kSharedBytes));
-  const auto d = machine.download<std::uint32_t>(out, c.size());
+  // A byte of shared memory has no value. What depends on it is replaced, as p2 says after A.
+  const bool of_a = !form.a_in_registers && random() % 2;
+  const int undefined = static_cast<int>(random() % (of_a ? 64u : static_cast<unsigned>(shape.n)));
+  const std::uint32_t byte =
+      (of_a ? form.a : form.b)
+          .address(static_cast<std::uint32_t>(undefined),
+                   static_cast<std::uint32_t>(random() % static_cast<unsigned>(k)),
+                   static_cast<std::uint32_t>(bytes));
+  const auto is_undefined = [&](int row, int column) { return undefined == (of_a ? row : column); };
+  a_words.resize(512 + c.size());
+  for (int row = 0; row < 64; ++row)
+    for (int column = 0; column < shape.n; ++column)
+      if (is_undefined(row, column)) a_words[512 + place_of_d(row, column, half ? 2 : 4).word] = 1;
+  std::string replace;
+  for (std::size_t i = 0; i < registers; ++i)
+    replace += fmt::format(
+        "ld.global.b32 %t4, [%x4+{}]; setp.ne.u32 %q, %t4, 0; selp.b32 %c{}, 0, %c{}, %q;\n",
+        2048 + 512 * i, i, i);
+  const std::string product = fmt::format("bar.sync 0; @%p0 st.shared.b8 [image+{}], %r59;\n", byte) +
+                              kPublish + kFence + text + kCommit + kWait;
+  const auto run = [&](const std::string& body) {
+    Machine machine(kernel(registers, image.size(), "setp.eq.u32 %p0, %t0, 0;\n" + body));
+    const std::uint64_t out = machine.upload(std::vector<std::uint32_t>(c.size(), 0xDEADBEEF));
+    machine.launch({}, {128, 1, 1},
+                   {machine.upload(image), machine.upload(c), machine.upload(a_words), out},
+                   static_cast<std::uint32_t>(kSharedBytes));
+    return machine.download<std::uint32_t>(out, c.size());
+  };
+  CHECK_THROWS_WITH_AS(run(product), doctest::Contains("stores an undefined value"), Fault);
+  const std::vector<std::uint32_t> d = run(product + replace);
   int wrong = 0;
   for (int row = 0; row < 64; ++row)
     for (int column = 0; column < shape.n; ++column) {
       const Place at = place_of_d(row, column, half ? 2 : 4);
+      if (a_words[512 + at.word] != 0) continue;
       const std::uint32_t keep = half ? 0xFFFF : ~0u;
       const std::uint32_t want =
           expected(form, a[static_cast<std::size_t>(row)], b[static_cast<std::size_t>(column)],

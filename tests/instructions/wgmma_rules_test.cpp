@@ -1,5 +1,6 @@
 // What wgmma asks of the code around it, of its warpgroup and of its descriptors.
 #include <doctest/doctest.h>
+#include <fmt/format.h>
 
 #include "wgmma_kernel.hpp"
 
@@ -59,12 +60,33 @@ TEST_CASE("wgmma and the shared memory that it reads") {
   check_value(setup + kStart + small_wgmma() + kEnd + "bar.sync 0;\n" + store + kStart +
                   small_wgmma() + kEnd,
               32);
-  // %r59 has no value. A begins at 0, B at 4096.
-  for (const auto& [at, says] : {std::pair{"4", "0x404"}, {"4100", "0x1404"}}) {
-    check_fault(setup + "setp.eq.u32 %p1, %t0, 0; @%p1 st.shared.b32 [image+" + at + "], %r59;\n" +
-                    kStart + small_wgmma() + kEnd,
-                {"wgmma.mma_async", "reads shared address ", says, ", which is undefined"});
-  }
+}
+
+// %r59 has no value. A's row 0 begins at 0, B's column 0 at 4096.
+TEST_CASE("wgmma of undefined shared memory: that row or column may not be used") {
+  const auto product = [](const char* at) {
+    return std::string("setp.eq.u32 %p1, %t0, 0; @%p1 st.shared.b32 [image+") + at + "], %r59;\n" +
+           kStart + small_wgmma() + kEnd;
+  };
+  for (const char* at : {"4", "4100"})
+    check_fault(product(at), {"st.global.b32 [%x5+0], %c0", "stores an undefined value: line ",
+                              "(wgmma.mma_async.sync.aligned.m64n8k16.f32.f16.f16) read it from "
+                              "memory where nothing was written"});
+  const auto replaced = [](const char* registers) {
+    return fmt::format(
+        "mov.b32 %r4, 0x41800000; selp.b32 %c0, %r4, %c0, %p1;\n"
+        "selp.b32 {0}, %r4, {0}, %p1;\n",
+        registers);
+  };
+  check_value(product("4") + "setp.lt.u32 %p1, %t0, 4;\n" + replaced("%c1"), 16);
+  check_value(product("4100") + "and.b32 %r1, %t0, 3; setp.eq.u32 %p1, %r1, 0;\n" + replaced("%c2"),
+              16);
+  // It stays undefined where it is added to.
+  check_fault(product("4") + "@%p1 st.shared.b32 [image+4], %t0;\n" + kStart + small_wgmma() + kEnd,
+              {"stores an undefined value"});
+  check_value(product("4") + "@%p1 st.shared.b32 [image+4], 0x3C003C00;\n" + kStart +
+                  small_wgmma("{%c0, %c1, %c2, %c3}", "0x1000080140", "%no") + kEnd,
+              16);
 }
 
 TEST_CASE("wgmma takes a whole warpgroup that agrees") {

@@ -57,8 +57,13 @@ class WgmmaOperation final : public Operation {
     add_reads(wgmma.b, wgmma.code.b_major, 0, static_cast<std::uint32_t>(columns));
   }
 
+  bool reads_defined() const {
+    return std::ranges::all_of(reads, [&](const SharedRange& range) {
+      return block.cluster->defined->all(range.begin, range.bytes);
+    });
+  }
+
   void perform(std::uint32_t) override {
-    check_defined();
     const WgmmaCode& code = wgmma_.code;
     const auto& shape = code.shape;
     std::uint32_t b_words[tensor_core::kWgmmaMostColumns / 8 * tensor_core::kWgmmaColumnWords];
@@ -90,17 +95,6 @@ class WgmmaOperation final : public Operation {
   }
 
  private:
-  void check_defined() const {
-    const DefinedBytes& defined = *block.cluster->defined;
-    for (const SharedRange& range : reads) {
-      if (defined.all(range.begin, range.bytes)) continue;
-      const std::byte* at = range.begin;
-      while (defined.all(at, 1)) ++at;
-      return report(*block.cluster, CUDA_ERROR_LAUNCH_FAILED, site,
-                    fmt::format("reads {}, which is undefined", block.cluster->shadow->name(at)));
-    }
-  }
-
   void add_reads(const MatrixDescriptor& descriptor, Major major, std::uint32_t first_group,
                  std::uint32_t last_group) {
     for (std::uint32_t rows = first_group; rows < last_group; ++rows) {
@@ -128,6 +122,52 @@ class WgmmaOperation final : public Operation {
   const Warp& issuing_;
   PendingWgmma& wgmma_;
 };
+
+// Of a group of eight rows of A or columns of B in shared memory, those with undefined bytes.
+std::uint32_t undefined_rows(const Block& block, const MatrixDescriptor& descriptor, Major major,
+                             std::uint32_t group) {
+  const DefinedBytes& defined = *block.cluster->defined;
+  std::uint32_t rows = 0, chunks = 0;
+  for_chunks(descriptor, major, group, [&](std::uint32_t address) {
+    const std::byte* chunk = block.window() + address;
+    if (major == Major::k) {
+      rows |= (defined.all(chunk, kChunkBytes) ? 0u : 1u) << chunks % 8;
+    } else {
+      for (std::uint32_t row = 0; row < 8; ++row)
+        rows |= (defined.all(chunk + 2 * row, 2) ? 0u : 1u) << row;
+    }
+    ++chunks;
+  });
+  return rows;
+}
+
+// Of each accumulator, the lanes in which its row of A or its column of B is undefined.
+void find_undefined(Warp& warp, const PendingWgmma& wgmma, std::uint32_t* undefined) {
+  const WgmmaCode& code = wgmma.code;
+  const Block& block = *warp.block;
+  std::uint32_t rows[2] = {};
+  for (std::uint32_t i = 0; i < 2 && !code.a_in_registers; ++i) {
+    const std::uint32_t found =
+        undefined_rows(block, wgmma.a, code.a_major, warp.warpid % kWarpgroupWarps * 2 + i);
+    for (std::uint32_t row = 0; row < 8; ++row) rows[i] |= (found >> row & 1) * 0xFu << 4 * row;
+  }
+  // Of a pair of columns a lane has two registers, or one of two halves.
+  const bool halves = code.shape.accumulator == tensor_core::Accumulator::f16;
+  std::uint32_t any = 0;
+  for (std::uint32_t group = 0; group < static_cast<std::uint32_t>(code.shape.n) / 8; ++group) {
+    const std::uint32_t columns = undefined_rows(block, wgmma.b, code.b_major, group);
+    for (std::uint32_t i = 0; i < (halves ? 2 : 4); ++i) {
+      std::uint32_t lanes = rows[halves ? i : i / 2];
+      for (std::uint32_t pair = 0; pair < 4; ++pair) {
+        const std::uint32_t of_register = halves ? 3 : 1u << i % 2;
+        if ((columns >> 2 * pair & of_register) != 0) lanes |= 0x11111111u << pair;
+      }
+      *undefined++ = lanes;
+      any |= lanes;
+    }
+  }
+  note_undefined(warp, any);
+}
 
 MatrixDescriptor decode(Warp& warp, const char* name, std::uint64_t bits, Major major,
                         std::uint32_t groups) {
@@ -227,11 +267,12 @@ const PendingWgmma* WarpWgmmas::find_tag(std::uint32_t word) const {
 }
 
 // d, [register][lane], is c and then what the registers hold until the wait. `a` is a fragment, or
-// like `b` each lane's descriptor. The last two are of the sets of accumulators and of A's
-// fragments (null if it has none): the line that wrote to one of it since the last fence.
+// like `b` each lane's descriptor. d_written and a_written are of the sets of accumulators and of
+// A's fragments (null if it has none): the line that wrote to one of it since the last fence.
+// `undefined` gets the lanes of each accumulator that what is in shared memory makes undefined.
 static void octavo_wgmma(Warp* warp, std::uint32_t packed, std::uint32_t* d, const void* a,
                          const std::uint64_t* b, std::uint32_t accumulates, std::int32_t* d_written,
-                         const std::int32_t* a_written) {
+                         const std::int32_t* a_written, std::uint32_t* undefined) {
   check_whole(*warp);
   const WgmmaCode code = WgmmaCode::unpack(packed);
   const bool in_registers = code.a_in_registers;
@@ -265,7 +306,11 @@ static void octavo_wgmma(Warp* warp, std::uint32_t packed, std::uint32_t* d, con
   if (in_registers) std::memcpy(wgmma.a_words, a, sizeof wgmma.a_words);
   const auto registers = static_cast<std::uint32_t>(code.shape.accumulator_registers());
   wgmma.d.assign(d, d + registers * kLanes);
-  issue(*warp, std::make_unique<WgmmaOperation>(*warp, wgmma));
+  // What is written after this is not what it reads.
+  auto operation = std::make_unique<WgmmaOperation>(*warp, wgmma);
+  std::fill_n(undefined, registers, 0);
+  if (!operation->reads_defined()) find_undefined(*warp, wgmma, undefined);
+  issue(*warp, std::move(operation));
   if (warp->block->launch->order.completion == Completion::eager) {
     std::copy(wgmma.d.begin(), wgmma.d.end(), d);
     wgmmas.pending.pop_back();

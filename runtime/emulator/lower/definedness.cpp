@@ -14,6 +14,7 @@ namespace {
 bool loads_undefined(const Graph& graph, const Step& step) {
   const auto& instruction = step.instruction;
   const std::string& opcode = instruction.opcode;
+  if (opcode == "wgmma") return instruction.has("mma_async");
   if (opcode != "ld" && opcode != "ldu" && opcode != "atom" && opcode != "ldmatrix") return false;
   if (instruction.has("global") || instruction.has("const")) return false;
   const auto address = std::find_if(

@@ -123,12 +123,13 @@ void lower_wgmma(Emitter& e, const Step& step) {
   e.require_defined(e.undefined_lanes(operands[3]), Use::operand, e.running());
   const auto undefined = undefined_accumulators(
       e, code.shape.accumulator == tensor_core::Accumulator::f16, accumulates);
+  Value* in_memory = e.room_for_masks(static_cast<unsigned>(registers));
   e.mark_line();
   e.call("octavo_wgmma",
          {e.warp(), e.number(code.pack()), room, a, b, accumulates, e.fragment(step.fragments[0]),
-          step.fragments.size() > 1 ? e.fragment(step.fragments[1]) : e.null()});
+          step.fragments.size() > 1 ? e.fragment(step.fragments[1]) : e.null(), in_memory});
   for (unsigned i = 0; i < registers; ++i) {
-    e.set_undefined(undefined[i]);
+    e.set_undefined(e.either(undefined[i], e.fetch_mask(in_memory, i)));
     e.write(d.elements[i], e.fetch(room, 32, i));
   }
 }
