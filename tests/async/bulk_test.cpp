@@ -252,7 +252,7 @@ TEST_CASE("bulk reductions of every operation and type") {
     for (std::size_t i = 0; i < 1024; i += test.bytes) {
       wrong += std::memcmp(&values[i], &test.expected, test.bytes) != 0;
     }
-    CHECK_MESSAGE(wrong == 0, test.operation);
+    CHECK_MESSAGE(wrong == 0, std::string(test.operation));
   }
 }
 

@@ -85,8 +85,8 @@ void check(const std::string& body, unsigned blocks, const Words& source, const 
   const std::uint64_t from = machine.upload(source), to = machine.allocate(blocks * 1024);
   const std::uint64_t map = machine.upload(std::vector{map_of(from, blocks)});
   for (const Orders& orders : kOrders) {
-    CAPTURE(orders.async);
-    CAPTURE(orders.schedule);
+    CAPTURE(std::string(orders.async));
+    CAPTURE(std::string(orders.schedule));
     const InOrder in_order(orders);
     std::memset(reinterpret_cast<void*>(to), 0xCD, blocks * 1024);
     REQUIRE_NOTHROW(machine.launch(shape_of(blocks), {from, to, mask, map}));

@@ -102,7 +102,7 @@ TEST_CASE("what a tensor map may say") {
     const char* message = nullptr;
     REQUIRE(octavoEmulatorLastFault(&message) == CUDA_SUCCESS);
     if (test.says == nullptr) {
-      CHECK_MESSAGE(code == CUDA_SUCCESS, message);
+      CHECK_MESSAGE(code == CUDA_SUCCESS, std::string(message));
       continue;
     }
     CHECK(code == CUDA_ERROR_INVALID_VALUE);

@@ -408,7 +408,8 @@ TEST_CASE("what is wrong with a tensor copy is said") {
     return "";
   };
   const auto says = [](const std::string& message, const char* part) {
-    CHECK_MESSAGE(message.find(part) != std::string::npos, message << " lacks " << part);
+    CHECK_MESSAGE(message.find(part) != std::string::npos,
+                  message << " lacks " << std::string(part));
   };
   Tensor tensor;
   tensor.type = CU_TENSOR_MAP_DATA_TYPE_UINT32;

@@ -164,7 +164,7 @@ TEST_CASE("products are fused where ptxas fuses them") {
   try {
     binary = compile(source_of_cases(), "sm_90");
   } catch (const EnvironmentError& error) {
-    MESSAGE("skipped, no compiler: " << error.what());
+    MESSAGE("skipped, no compiler: " << std::string(error.what()));
     return;
   }
   const auto module = emulator::ptx::parse(binary.ptx);

@@ -65,7 +65,7 @@ TEST_CASE("the README lists every instruction") {
 TEST_CASE("the library exports the calls' symbols and nothing else of its own") {
   const char* path = OCTAVO_BINARY_DIR "/lib/liboctavo_emulator.so";
   void* library = dlopen(path, RTLD_NOW | RTLD_LOCAL);
-  CAPTURE(path);
+  CAPTURE(std::string(path));
   REQUIRE(library != nullptr);
   for (const std::string& symbol : kSymbols) {
     CAPTURE(symbol);

@@ -153,7 +153,7 @@ TEST_CASE_FIXTURE(ClusterKernels, "clusters that cannot be are refused, and the 
       {"any", 8, {attribute_of(77)}, CUDA_ERROR_INVALID_VALUE, "launch attribute 77"},
   };
   for (const Wrong& wrong : wrongs) {
-    CAPTURE(wrong.part);
+    CAPTURE(std::string(wrong.part));
     CHECK(launch(wrong.kernel, wrong.grid, wrong.attributes) == wrong.code);
     CHECK(last_message_has(wrong.part));
   }

@@ -204,7 +204,7 @@ TEST_CASE("launches that are refused leave the context sound") {
 TEST_CASE("after a fault nothing works in the context, and a new one is sound") {
   for (const auto& [kernel, code] : {std::pair{"traps", CUDA_ERROR_LAUNCH_FAILED},
                                      std::pair{"strays", CUDA_ERROR_ILLEGAL_ADDRESS}}) {
-    CAPTURE(kernel);
+    CAPTURE(std::string(kernel));
     LoadedKernels kernels;
     CUevent event = nullptr;
     REQUIRE(cuEventCreate(&event, 0) == CUDA_SUCCESS);

@@ -110,7 +110,7 @@ TEST_CASE("what barriers must not be used for") {
        "warp 0 at barrier 6 (32 of 64 threads arrived, line"},
   };
   for (const Wrong& wrong : wrongs) {
-    CAPTURE(wrong.body);
+    CAPTURE(std::string(wrong.body));
     const Ending ending = load_and_launch(module_of(kHead + wrong.body), {1, 1, 1}, {64, 1, 1});
     CAPTURE(ending.message);
     CHECK(ending.code == wrong.code);

@@ -214,7 +214,7 @@ TEST_CASE("what a cluster must not do, each beside what it may") {
        {"wait for each other at different warp-synchronous instructions"}},
   };
   for (const Wrong& wrong : wrongs) {
-    CAPTURE(wrong.name);
+    CAPTURE(std::string(wrong.name));
     const Ending ending =
         ending_of(module_of(head + wrong.body), shape_of({2, 1, 1}, {64, 1, 1}, {2, 1, 1}));
     CAPTURE(ending.message);

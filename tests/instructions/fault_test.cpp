@@ -58,7 +58,7 @@ TEST_CASE("faults at run time name line, block, warp and lane") {
   };
   for (const Wrong& wrong : wrongs) {
     const Ending ending = load_and_launch(module_of(wrong.body), {2, 1, 1}, {64, 1, 1});
-    CHECK_MESSAGE(ending.code == wrong.code, wrong.body << ": " << ending.message);
+    CHECK_MESSAGE(ending.code == wrong.code, std::string(wrong.body) << ": " << ending.message);
     CHECK(ending.message.find('\n') == std::string::npos);
     for (const char* part : wrong.says) {
       CHECK_MESSAGE(ending.message.find(part) != std::string::npos,

@@ -29,7 +29,7 @@ void check(const Undefined& test) {
   } catch (const Fault& fault) {
     message = fault.what();
   }
-  CHECK_MESSAGE(message.empty() == test.says.empty(), test.body << ": " << message);
+  CHECK_MESSAGE(message.empty() == test.says.empty(), std::string(test.body) << ": " << message);
   CHECK(message.find('\n') == std::string::npos);
   for (const char* part : test.says) {
     CHECK_MESSAGE(message.find(part) != std::string::npos, message << " lacks " << part);

@@ -86,7 +86,7 @@ void check_fault(const std::string& body, const std::vector<const char*>& says, 
     CHECK(ending.message.find('\n') == std::string::npos);
     for (const char* part : says)
       CHECK_MESSAGE(ending.message.find(part) != std::string::npos,
-                    ending.message << " lacks " << part);
+                    ending.message << " lacks " << std::string(part));
   });
 }
 

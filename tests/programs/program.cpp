@@ -89,8 +89,8 @@ CUdeviceptr Program::global(const char* name) {
 void each_schedule(const std::function<void()>& body) {
   for (const char* schedule : {"round-robin", "random:1", "random:2"}) {
     for (const char* threads : {"1", "3"}) {
-      CAPTURE(schedule);
-      CAPTURE(threads);
+      CAPTURE(std::string(schedule));
+      CAPTURE(std::string(threads));
       setenv("OCTAVO_SCHEDULE", schedule, 1);
       setenv("OCTAVO_EMULATOR_THREADS", threads, 1);
       body();

@@ -53,7 +53,7 @@ void check(const char* kernel, const std::vector<T>& a, const std::vector<T>& b,
   // Not for debugging: that keeps accumulators in memory, where wgmma cannot leave them.
   Program program("wgmma");
   for (const std::string order : kOrders) {
-    CAPTURE(kernel);
+    CAPTURE(std::string(kernel));
     CAPTURE(order);
     setenv("OCTAVO_ASYNC", order.c_str(), 1);
     Array<float> c(expected.size());

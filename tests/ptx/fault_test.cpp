@@ -43,7 +43,7 @@ TEST_CASE("faults inside a kernel name line and expectation") {
        "line 5: `a`: expected at most 4 bytes of initial values, not 8"},
   };
   for (const Case& c : cases) {
-    CAPTURE(c.body);
+    CAPTURE(std::string(c.body));
     CHECK(fault_of(in_kernel(c.body)) == c.fault);
   }
 }

@@ -97,7 +97,7 @@ TEST_CASE("a device's name of another form is a usage error") {
   const Fakes fakes;
   for (const char* name :
        {"", "gpu", "cuda:", "cuda:x", "cuda:-1", "cuda:1x", "emulator:", "Auto"}) {
-    CAPTURE(name);
+    CAPTURE(std::string(name));
     CHECK(contains(message_of<UsageError>([&] { Device::open(name); }), "expected"));
   }
 }

@@ -13,7 +13,7 @@ namespace fs = std::filesystem;
 TEST_CASE("help is there for everything, with an example") {
   for (const char* command : {"", "generate", "compile", "run", "emulate", "doctor"}) {
     const CommandResult result = run_octavo(command + std::string(" --help"));
-    CAPTURE(command);
+    CAPTURE(std::string(command));
     CHECK(result.status == 0);
     CHECK(has(result.out, "Example:\n  octavo "));
     CHECK(result.err == "");

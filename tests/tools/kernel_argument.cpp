@@ -107,7 +107,7 @@ TEST_CASE("what is no argument is refused with what was expected") {
       {"bytes:/", "no such file"},
   };
   for (const auto& [spec, part] : rows) {
-    CAPTURE(spec);
+    CAPTURE(std::string(spec));
     std::string text;
     try {
       parse_kernel_argument(spec);
