@@ -228,7 +228,7 @@ TEST_CASE("ldmatrix feeds mma: a product of two small matrices") {
   const auto b = [](int k, int column) { return (3 * k + column) % 4; };
   for (int i = 0; i < 256; ++i) matrices[static_cast<std::size_t>(i)] = half(a(i / 16, i % 16));
   for (int i = 0; i < 128; ++i)
-    matrices[static_cast<std::size_t>(256 + i)] = half(b(i % 16, i / 16));
+    matrices[256 + static_cast<std::size_t>(i)] = half(b(i % 16, i / 16));
   const std::uint64_t to = machine.allocate(512);
   machine.launch({}, {32, 1, 1}, {machine.upload(matrices), to});
   const auto values = machine.download<float>(to, 128);

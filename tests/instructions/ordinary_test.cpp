@@ -295,9 +295,10 @@ void check_wmma(const char* shape, int m, int n, int k, const char* type, const 
         }
         return bits;
       };
+      const auto at = [](int index) { return static_cast<std::size_t>(index); };
       std::vector<int> c_columns(c.size());
       for (int i = 0; i < m * n; ++i) {
-        c_columns[static_cast<std::size_t>(i % n * m + i / n)] = c[static_cast<std::size_t>(i)];
+        c_columns[at(i % n * m + i / n)] = c[at(i)];
       }
       std::vector<std::uint32_t> c_words;
       for (const int value : c_columns) {
@@ -309,10 +310,9 @@ void check_wmma(const char* shape, int m, int n, int k, const char* type, const 
       machine.launch({}, {32, 1, 1}, {machine.upload(a_memory), machine.upload(b_memory), result});
       std::vector<int> expected;
       for (int i = 0; i < m * n; ++i) {
-        int sum = c[static_cast<std::size_t>(i)];
+        int sum = c[at(i)];
         for (int x = 0; x < k; ++x) {
-          sum += a[static_cast<std::size_t>(i / n * k + x)] *
-                 b[static_cast<std::size_t>(x * n + i % n)];
+          sum += a[at(i / n * k + x)] * b[at(x * n + i % n)];
         }
         expected.push_back(sum);
       }

@@ -75,7 +75,7 @@ TEST_CASE("recursion, each lane as deep as it needs") {
       program.launch("recurse", {}, {64}, 0, *out);
       const auto found = out.values();
       for (int t = 0; t < 64; ++t) {
-        const auto at = static_cast<std::size_t>(4 * t);
+        const std::size_t at = 4 * static_cast<std::size_t>(t);
         CHECK(found[at] == fibonacci(t % 13));
         CHECK(found[at + 1] == ackermann(t % 3, t % 5));
         CHECK(found[at + 2] == (t % 2 == 0));

@@ -111,7 +111,7 @@ std::string captured_output(const std::function<void()>& body) {
   dup2(before, STDOUT_FILENO);
   close(before);
   std::string text(static_cast<std::size_t>(std::ftell(file)), '\0');
-  std::rewind(file);
+  std::fseek(file, 0, SEEK_SET);
   text.resize(std::fread(text.data(), 1, text.size(), file));
   std::fclose(file);
   return text;

@@ -49,13 +49,16 @@ class Generator : Writer {
 void Generator::registers() {
   for (const Pool& pool : kPools) raw(fmt::format("  .reg .{} {}<8>;\n", pool.type, pool.prefix));
   raw("  .reg .b32 %t, %index, %lane, %thread, %m, %at, %depth, %counter<4>;\n"
-      "  .reg .b64 %u, %w, %inputs, %outputs, %totals;\n"
+      "  .reg .b64 %u, %w, %own, %reals, %generic, %inputs, %outputs, %totals;\n"
       "  .reg .b16 %v;\n  .reg .pred %guard;\n"
       "  .local .align 16 .b8 own[64];\n  .local .align 8 .f32 reals[4];\n");
 }
 
 // Nothing of them is undefined.
 void Generator::local_arrays() {
+  line("mov.u64 %own, own");
+  line("mov.u64 %reals, reals");
+  line("cvta.local.u64 %generic, %own");
   for (int i = 0; i < 4; ++i) {
     line(fmt::format("st.local.v2.b64 [own+{}], {{%q{}, %q{}}}", 16 * i, i, 3 - i));
     line(fmt::format("st.local.f32 [reals+{}], %f{}", 4 * i, i));

@@ -272,35 +272,26 @@ inline constexpr std::string_view kTemplates[] = {
     "cvt.rz.f16.f32 $h, $f",
 };
 
-// On local memory, at addresses that differ from lane to lane; reals holds floats alone, whose NaNs
-// are not to be told apart.
+// On local memory, at addresses that differ from lane to lane: %own and %reals are those of its
+// variables, %generic is a generic one. reals holds floats alone, whose NaNs are not to be told
+// apart.
 inline constexpr std::string_view kLocalTemplates[] = {
-    "and.b32 %t, $r, 60; cvt.u64.u32 %u, %t; mov.u64 %w, own; add.s64 %w, %w, %u; st.local.b32 "
-    "[%w], $r",
-    "and.b32 %t, $r, 60; cvt.u64.u32 %u, %t; mov.u64 %w, own; add.s64 %w, %w, %u; ld.local.b32 $r, "
-    "[%w]",
-    "and.b32 %t, $r, 48; cvt.u64.u32 %u, %t; mov.u64 %w, own; add.s64 %w, %w, %u; st.local.v4.b32 "
-    "[%w], {$r, $r, $r, $r}",
-    "and.b32 %t, $r, 48; cvt.u64.u32 %u, %t; mov.u64 %w, own; add.s64 %w, %w, %u; ld.local.v4.b32 "
-    "{%r5, %r1, %r0, %r2}, [%w]",
-    "and.b32 %t, $r, 31; cvt.u64.u32 %u, %t; mov.u64 %w, own; add.s64 %w, %w, %u; st.local.u8 "
-    "[%w+32], $r",
-    "and.b32 %t, $r, 31; cvt.u64.u32 %u, %t; mov.u64 %w, own; add.s64 %w, %w, %u; ld.local.s8 $r, "
-    "[%w+9]",
-    "and.b32 %t, $r, 56; cvt.u64.u32 %u, %t; mov.u64 %w, own; cvta.local.u64 %w, %w; add.s64 %w, "
-    "%w, %u; st.b64 [%w], $q",
-    "and.b32 %t, $r, 56; cvt.u64.u32 %u, %t; mov.u64 %w, own; cvta.local.u64 %w, %w; add.s64 %w, "
-    "%w, %u; ld.b64 $q, [%w]",
+    "and.b32 %t, $r, 60; mad.wide.u32 %w, %t, 1, %own; st.local.b32 [%w], $r",
+    "and.b32 %t, $r, 60; mad.wide.u32 %w, %t, 1, %own; ld.local.b32 $r, [%w]",
+    "and.b32 %t, $r, 48; mad.wide.u32 %w, %t, 1, %own; st.local.v4.b32 [%w], {$r, $r, $r, $r}",
+    "and.b32 %t, $r, 48; mad.wide.u32 %w, %t, 1, %own; ld.local.v4.b32 {%r5, %r1, %r0, %r2}, [%w]",
+    "and.b32 %t, $r, 31; mad.wide.u32 %w, %t, 1, %own; st.local.u8 [%w+32], $r",
+    "and.b32 %t, $r, 31; mad.wide.u32 %w, %t, 1, %own; ld.local.s8 $r, [%w+9]",
+    "and.b32 %t, $r, 56; mad.wide.u32 %w, %t, 1, %generic; st.b64 [%w], $q",
+    "and.b32 %t, $r, 56; mad.wide.u32 %w, %t, 1, %generic; ld.b64 $q, [%w]",
     "st.local.b16 [own+26], $h",
     "ld.local.u16 $h, [own+50]",
     "ld.local.s16 $r, [own+24]",
     "ld.local.b64 $q, [own+40]",
     "st.local.v2.b64 [own+16], {$q, $q}",
     "st.local.v2.f32 [reals+8], {$f, $f}",
-    "and.b32 %t, $r, 12; cvt.u64.u32 %u, %t; mov.u64 %w, reals; add.s64 %w, %w, %u; st.local.f32 "
-    "[%w], $f",
-    "and.b32 %t, $r, 12; cvt.u64.u32 %u, %t; mov.u64 %w, reals; add.s64 %w, %w, %u; ld.local.f32 "
-    "$f, [%w]",
+    "and.b32 %t, $r, 12; mad.wide.u32 %w, %t, 1, %reals; st.local.f32 [%w], $f",
+    "and.b32 %t, $r, 12; mad.wide.u32 %w, %t, 1, %reals; ld.local.f32 $f, [%w]",
 };
 
 // For all lanes of the warp at once; $k is an immediate below 32.

@@ -236,7 +236,7 @@ TEST_CASE("a directory that others can write is refused") {
     for (const fs::perms bit : {fs::perms::group_write, fs::perms::others_write}) {
       fs::permissions(folder.path() / open, bit, fs::perm_options::add);
       std::string problem;
-      const std::string said = stderr_of([&] { problem = Cache(folder.path(), kRoom).problem(); });
+      static_cast<void>(stderr_of([&] { problem = Cache(folder.path(), kRoom).problem(); }));
       CHECK_MESSAGE(contains(problem, "can be written by others"), problem);
       fs::permissions(folder.path() / open, bit, fs::perm_options::remove);
     }

@@ -5,6 +5,7 @@
 #include <doctest/doctest.h>
 
 #include <thread>
+#include <vector>
 
 #include "fakes.hpp"
 #include "runtime/driver.hpp"
@@ -154,14 +155,15 @@ TEST_CASE("streams and events are destroyed once, their errors reported") {
   const Fakes fakes;
   const Device device = Device::open("cuda");
   {
-    const Stream stream(device), copy = stream;
+    const Stream stream(device);
+    const std::vector<Stream> copies(2, stream);
     Event start(device), end(device);
     start.record(stream.handle());
     end.record(stream.handle());
     CHECK(end.milliseconds_since(start) == 1.5f);
     stream.synchronize();
     fakes.gpu->results["cuStreamSynchronize"] = CUDA_ERROR_ILLEGAL_ADDRESS;
-    CHECK_THROWS_AS(copy.synchronize(), EnvironmentError);
+    CHECK_THROWS_AS(copies[0].synchronize(), EnvironmentError);
     fakes.gpu->results["cuCtxSynchronize"] = CUDA_ERROR_ILLEGAL_ADDRESS;
     CHECK_THROWS_AS(device.synchronize(), EnvironmentError);
   }
@@ -175,9 +177,10 @@ TEST_CASE("a graph is recorded once and destroyed once; a failed recording is en
   const Stream stream(device);
   int works = 0;
   {
-    const Graph graph(device, stream, [&] { ++works; }), copy = graph;
+    const Graph graph(device, stream, [&] { ++works; });
+    const std::vector<Graph> copies(2, graph);
     graph.launch();
-    copy.launch();
+    copies[0].launch();
   }
   CHECK(works == 1);
   CHECK(fakes.gpu->calls["cuGraphLaunch"] == 2);

@@ -31,7 +31,7 @@ class TemporaryFolder {
 // A variable of the environment, as it was at the end. nullopt: not set.
 class Environment {
  public:
-  Environment(const char* name, std::optional<std::string> value) : name_(name) {
+  Environment(const char* name, const std::optional<std::string>& value) : name_(name) {
     if (const char* before = std::getenv(name)) before_ = before;
     set(value);
   }

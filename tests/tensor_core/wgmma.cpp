@@ -52,8 +52,8 @@ struct Accumulators {
       for (int v = 0; v < n / 2; ++v) {
         const int row = lane / 4 + 8 * (v / 2 % 2), column = v / 4 * 8 + lane % 4 * 2 + v % 2;
         const bool half = kind == Accumulator::f16;
-        const auto word = static_cast<std::size_t>((half ? v / 2 : v) * kLanes + lane);
-        visit(row, column, word, half ? 16 * (v % 2) : 0);
+        const int word = (half ? v / 2 : v) * kLanes + lane;
+        visit(row, column, static_cast<std::size_t>(word), half ? 16 * (v % 2) : 0);
       }
   }
   std::uint32_t get(std::size_t word, int shift) const {

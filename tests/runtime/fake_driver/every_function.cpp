@@ -10,7 +10,9 @@ extern "C" octavo::test::FakeDriver* octavo_fake_driver();
   extern "C" __attribute__((weak, visibility("default"))) CUresult symbol parameters { \
     return octavo_fake_driver()->called(#name);                                        \
   }
+// NOLINTBEGIN(misc-unused-parameters): their names are the lists'.
 OCTAVO_CUDA_FUNCTIONS(OCTAVO_DEFINE)
 #ifndef OCTAVO_FAKE_EMULATOR
 OCTAVO_GRAPH_FUNCTIONS(OCTAVO_DEFINE)
 #endif
+// NOLINTEND(misc-unused-parameters)
