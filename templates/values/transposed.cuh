@@ -25,6 +25,8 @@ struct Values {
     // patterns.
     const int lane = mov_laneid();  // the producer has no registers for all of this all the while
     copied += first * Copied::kStripBytes + Copied::unit(lane % 16, lane / 16);
+    // Loads that are waited for together; with long rows there are no registers for it.
+    constexpr int kAtOnce = kHeadDimV <= 128 ? kCount : 1;
     unsigned to[kCount];
 #pragma unroll
     for (int i = 0; i < kCount; ++i) to[i] = operand + Operand::unit(lane, first + i);
@@ -33,14 +35,21 @@ struct Values {
 #pragma unroll
       for (int dim = 0; dim < Copied::kPiece; dim += 32) {
 #pragma unroll
-        for (int i = 0; i < kCount; ++i) {
-          if (first + i >= end) break;
-          unsigned of[4];  // tokens 0 to 7 and 8 to 15 of 16 dims, then of 16 more
-          ldmatrix_x4_trans(of, (copied ^ dim) + i * Copied::kStripBytes);
-          const unsigned words[4] = {
-              __byte_perm(of[0], of[1], 0x6420), __byte_perm(of[0], of[1], 0x7531),
-              __byte_perm(of[2], of[3], 0x6420), __byte_perm(of[2], of[3], 0x7531)};
-          stmatrix_x4(to[i] + dim * Operand::kPiece, words);
+        for (int from = 0; from < kCount; from += kAtOnce) {
+          unsigned of[kAtOnce][4];  // tokens 0 to 7 and 8 to 15 of 16 dims, then of 16 more
+#pragma unroll
+          for (int i = 0; i < kAtOnce; ++i) {
+            if (first + from + i >= end) break;
+            ldmatrix_x4_trans(of[i], (copied ^ dim) + (from + i) * Copied::kStripBytes);
+          }
+#pragma unroll
+          for (int i = 0; i < kAtOnce; ++i) {
+            if (first + from + i >= end) break;
+            const unsigned words[4] = {
+                __byte_perm(of[i][0], of[i][1], 0x6420), __byte_perm(of[i][0], of[i][1], 0x7531),
+                __byte_perm(of[i][2], of[i][3], 0x6420), __byte_perm(of[i][2], of[i][3], 0x7531)};
+            stmatrix_x4(to[from + i] + dim * Operand::kPiece, words);
+          }
         }
       }
       copied += Copied::kPieceBytes;
