@@ -17,33 +17,6 @@ using tensor_core::kChunkBytes;
 using tensor_core::Major;
 using tensor_core::MatrixDescriptor;
 
-constexpr std::uint32_t kIds = 1 << 14, kRegisters = 1 << 7;  // that a tag can tell
-
-std::uint32_t tag_of(const PendingWgmma& wgmma, std::uint32_t index) {
-  return WarpWgmmas::kTag | (wgmma.id % kIds) * kRegisters | index;
-}
-
-// Replaces the tags of the first `count` pending ones by their values, in one register.
-void renew(const WarpWgmmas& wgmmas, std::size_t count, std::uint32_t* lanes) {
-  const auto value_of = [&](std::uint32_t word) -> const std::uint32_t* {
-    const PendingWgmma* wgmma = wgmmas.find(word);
-    if (wgmma == nullptr || wgmma->id - wgmmas.pending.front()->id >= count) return nullptr;
-    return &wgmma->d[word % kRegisters * kLanes];
-  };
-  // Mostly a register has come along whole.
-  if (std::memcmp(lanes, lanes + 1, (kLanes - 1) * sizeof *lanes) == 0) {
-    if (const std::uint32_t* value = value_of(lanes[0]))
-      std::memcpy(lanes, value, kLanes * sizeof *lanes);
-    return;
-  }
-  for (int lane = 0; lane < kLanes; ++lane)
-    if (const std::uint32_t* value = value_of(lanes[lane])) lanes[lane] = value[lane];
-}
-
-void renew_all(const WarpWgmmas& wgmmas, std::size_t count, std::vector<std::uint32_t>& registers) {
-  for (std::size_t i = 0; i < registers.size(); i += kLanes) renew(wgmmas, count, &registers[i]);
-}
-
 class WgmmaOperation final : public Operation {
  public:
   WgmmaOperation(const Warp& issuing, PendingWgmma& wgmma)
@@ -87,7 +60,7 @@ class WgmmaOperation final : public Operation {
     // Earlier ones have been performed.
     const auto earlier = wgmma_.id - issuing_.wgmmas->pending.front()->id;
     if (wgmma_.accumulates)
-      renew_all(*issuing_.wgmmas, earlier, wgmma_.d);
+      issuing_.wgmmas->renew_all(earlier, wgmma_.d);
     else
       std::fill(wgmma_.d.begin(), wgmma_.d.end(), 0);
     tensor_core::wgmma(shape, code.saturate, wgmma_.a_words, b_words, wgmma_.d.data());
@@ -222,50 +195,6 @@ void check_fence(Warp& warp, const char* what, std::int32_t word, std::int32_t a
 
 }  // namespace
 
-std::uint32_t WgmmaCode::pack() const {
-  std::uint32_t word = static_cast<std::uint32_t>(shape.n);
-  int bit = 9;
-  const auto put = [&](std::uint32_t value, int bits) {
-    word |= value << bit;
-    bit += bits;
-  };
-  put(static_cast<std::uint32_t>(shape.a), 3);
-  put(static_cast<std::uint32_t>(shape.b), 3);
-  put(static_cast<std::uint32_t>(shape.accumulator), 2);
-  put(a_major == Major::mn, 1);
-  put(b_major == Major::mn, 1);
-  for (const bool flag : {a_in_registers, saturate, negate_a, negate_b}) put(flag, 1);
-  return word;
-}
-
-WgmmaCode WgmmaCode::unpack(std::uint32_t word) {
-  int bit = 0;
-  const auto take = [&](int bits) {
-    const std::uint32_t value = word >> bit & ((1u << bits) - 1);
-    bit += bits;
-    return value;
-  };
-  WgmmaCode code;
-  code.shape.n = static_cast<int>(take(9));
-  code.shape.a = static_cast<tensor_core::Element>(take(3));
-  code.shape.b = static_cast<tensor_core::Element>(take(3));
-  code.shape.accumulator = static_cast<tensor_core::Accumulator>(take(2));
-  code.a_major = take(1) != 0 ? Major::mn : Major::k;
-  code.b_major = take(1) != 0 ? Major::mn : Major::k;
-  for (bool* flag : {&code.a_in_registers, &code.saturate, &code.negate_a, &code.negate_b})
-    *flag = take(1) != 0;
-  return code;
-}
-
-const PendingWgmma* WarpWgmmas::find_tag(std::uint32_t word) const {
-  if (pending.empty()) return nullptr;
-  const std::uint32_t age = (word / kRegisters - pending.front()->id) % kIds;
-  if (age >= pending.size()) return nullptr;
-  const PendingWgmma& wgmma = *pending[age];
-  const auto registers = static_cast<std::uint32_t>(wgmma.code.shape.accumulator_registers());
-  return word % kRegisters < registers ? &wgmma : nullptr;
-}
-
 // d, [register][lane], is c and then what the registers hold until the wait. `a` is a fragment, or
 // like `b` each lane's descriptor. d_written and a_written are of the sets of accumulators and of
 // A's fragments (null if it has none): the line that wrote to one of it since the last fence.
@@ -289,8 +218,9 @@ static void octavo_wgmma(Warp* warp, std::uint32_t packed, std::uint32_t* d, con
   *d_written = shape_mark(code);
 
   WarpWgmmas& wgmmas = *warp->wgmmas;
-  if (wgmmas.pending.size() >= kIds)
-    fault(*warp, CUDA_ERROR_LAUNCH_FAILED, 0, "%u wgmmas in flight, and none waited for", kIds);
+  if (wgmmas.pending.size() >= WarpWgmmas::kIds)
+    fault(*warp, CUDA_ERROR_LAUNCH_FAILED, 0, "%u wgmmas in flight, and none waited for",
+          WarpWgmmas::kIds);
   const auto columns = static_cast<std::uint32_t>(code.shape.n) / 8;
   MatrixDescriptor a_matrix;
   if (!in_registers) a_matrix = decode(*warp, "A", a_bits, code.a_major, 8);
@@ -316,8 +246,7 @@ static void octavo_wgmma(Warp* warp, std::uint32_t packed, std::uint32_t* d, con
     wgmmas.pending.pop_back();
     return;
   }
-  for (std::uint32_t i = 0; i < registers; ++i)
-    std::fill_n(d + i * kLanes, kLanes, tag_of(wgmma, i));
+  for (std::uint32_t i = 0; i < registers; ++i) std::fill_n(d + i * kLanes, kLanes, wgmma.tag(i));
 }
 
 static void octavo_wgmma_fence(Warp* warp, std::int32_t* written, std::uint32_t sets) {
@@ -337,9 +266,9 @@ static void octavo_wgmma_wait(Warp* warp, std::byte* frame, const std::uint32_t*
   while (due < wgmmas.pending.size() && wgmmas.pending[due]->group + pending < committed) ++due;
   if (due == 0) return;
   for (std::uint32_t i = 0; i < count; ++i)
-    renew(wgmmas, due, reinterpret_cast<std::uint32_t*>(frame + slots[i]));
+    wgmmas.renew(due, reinterpret_cast<std::uint32_t*>(frame + slots[i]));
   for (std::size_t i = due; i < wgmmas.pending.size(); ++i)
-    if (!wgmmas.pending[i]->performed) renew_all(wgmmas, due, wgmmas.pending[i]->d);
+    if (!wgmmas.pending[i]->performed) wgmmas.renew_all(due, wgmmas.pending[i]->d);
   wgmmas.pending.erase(wgmmas.pending.begin(),
                        wgmmas.pending.begin() + static_cast<std::ptrdiff_t>(due));
 }

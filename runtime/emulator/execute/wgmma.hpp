@@ -34,6 +34,8 @@ struct PendingWgmma {
   std::uint32_t a_words[tensor_core::kWgmmaWords];  // where A is in registers
   tensor_core::MatrixDescriptor a, b;
   std::vector<std::uint32_t> d;  // c, which may hold the tags of earlier ones; then the result
+
+  std::uint32_t tag(std::uint32_t index) const;  // of this register of d
 };
 
 // Of one warp.
@@ -49,6 +51,11 @@ struct WarpWgmmas {
     return (word & kTagMask) == kTag ? find_tag(word) : nullptr;
   }
   static constexpr std::uint32_t kTag = 0xFFA00000, kTagMask = 0xFFE00000;
+  static constexpr std::uint32_t kIds = 1 << 14, kRegisters = 1 << 7;  // that a tag can tell
+
+  // Replaces the tags of the first `count` pending ones by their values, in one register.
+  void renew(std::size_t count, std::uint32_t* lanes) const;
+  void renew_all(std::size_t count, std::vector<std::uint32_t>& registers) const;
 
  private:
   const PendingWgmma* find_tag(std::uint32_t word) const;
