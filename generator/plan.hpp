@@ -39,8 +39,8 @@ struct Constant {
   std::string value;  // "128"
 };
 
-// What prefill's tensor maps bring at a time: so many rows, of which so many bytes. Without rows the
-// kernel takes no maps.
+// What prefill's tensor maps bring at a time: so many rows, of which so many bytes. Without rows
+// the kernel takes no maps.
 struct Boxes {
   int rows = 0;
   int k_bytes = 0;

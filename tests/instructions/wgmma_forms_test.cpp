@@ -133,8 +133,9 @@ void check_form(const Form& form, Random& random) {
     replace += fmt::format(
         "ld.global.b32 %t4, [%x4+{}]; setp.ne.u32 %q, %t4, 0; selp.b32 %c{}, 0, %c{}, %q;\n",
         2048 + 512 * i, i, i);
-  const std::string product = fmt::format("bar.sync 0; @%p0 st.shared.b8 [image+{}], %r59;\n", byte) +
-                              kPublish + kFence + text + kCommit + kWait;
+  const std::string product =
+      fmt::format("bar.sync 0; @%p0 st.shared.b8 [image+{}], %r59;\n", byte) + kPublish + kFence +
+      text + kCommit + kWait;
   const auto run = [&](const std::string& body) {
     Machine machine(kernel(registers, image.size(), "setp.eq.u32 %p0, %t0, 0;\n" + body));
     const std::uint64_t out = machine.upload(std::vector<std::uint32_t>(c.size(), 0xDEADBEEF));
