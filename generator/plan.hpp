@@ -22,8 +22,7 @@ struct Tunables {
   int tile_tokens = 0;  // tokens that a warp (decode) or the block (prefill) takes at a time
   int row_tiles = 0;    // 16-row MMA tiles of queries that a block holds
   Merge merge = Merge::fused;
-  int chunk = 0;              // dims of V that prefill sums at a time
-  bool scores_ahead = false;  // prefill starts a tile's scores before it adds up the last one
+  int chunk = 0;  // dims of V that prefill sums at a time
   bool operator==(const Tunables&) const = default;
 };
 

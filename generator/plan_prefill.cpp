@@ -8,10 +8,13 @@
 namespace octavo {
 namespace {
 
-constexpr int kConsumers = 2;  // warpgroups, of 64 rows each
-constexpr int kWarps = 4 * (1 + kConsumers);
-constexpr int kBlockRows = 64 * kConsumers;
-constexpr int kMostTileTokens = 256;  // columns of one wgmma
+// Warpgroups that multiply, of 64 rows each; one more brings tiles to them.
+int consumers(const Tunables& tunables) { return tunables.row_tiles / 4; }
+int block_rows(const Tunables& tunables) { return 16 * tunables.row_tiles; }
+
+constexpr int kMostTileTokens = 256;   // columns of one wgmma
+constexpr int kOnes = 8;               // columns of ones after V's dims
+constexpr int kMostDimsOfThree = 128;  // of V, whose O three consumers have registers for
 
 bool is_fp8(const Spec& spec) { return spec.compute.matmul == Matmul::fp8; }
 
@@ -24,12 +27,17 @@ bool scale_per_token(const Spec& spec) {
 int shared_bytes(const Spec& spec, const Tunables& tunables) {
   const HeadDim& dim = spec.attention.head_dim;
   const int bytes = bytes_of(spec.kv_cache.format);
-  const int stage = tunables.tile_tokens * bytes * (dim.qk + dim.v) + 5 * 8;
-  const int copied_values = is_fp8(spec) ? tunables.tile_tokens * dim.v : 0;  // not yet transposed
-  const int scales = scale_per_token(spec) ? 4 * tunables.tile_tokens : 0;
-  const int factors = scale_per_token(spec) ? scales + 16 : 0;
-  return kBlockRows * dim.qk * bytes + tunables.stages * (stage + scales) +
-         (tunables.stages - 1) * copied_values + (tunables.stages + 1) * factors;
+  const int values = dim.v * bytes + (is_fp8(spec) ? kOnes : 0);
+  constexpr int kBarriers = 3 * 8;
+  int stage = tunables.tile_tokens * (dim.qk * bytes + values) + kBarriers;
+  int once = (consumers(tunables) * (3 + 64) * 4 + 15) / 16 * 16;  // what rows see
+  if (scale_per_token(spec)) {
+    stage += 2 * 4 * tunables.tile_tokens + 16;
+    once += 2 * 4 * 4;
+  }
+  if (is_fp8(spec)) once += tunables.tile_tokens * dim.v;  // V before it is transposed
+  once += 8;                                               // its barrier
+  return block_rows(tunables) * dim.qk * bytes + once + tunables.stages * stage;
 }
 
 // What the tensor memory accelerator copies at a time: as many rows as divide a warp's share of the
@@ -90,9 +98,14 @@ void check(const Spec& spec, const Architecture& arch, const Tunables& tunables)
     faults.push_back(fmt::format("chunk: {}, expected a multiple of 32 that divides V's {} dims",
                                  chunk, spec.attention.head_dim.v));
   }
-  if (tunables.warps != kWarps || tunables.row_tiles * 16 != kBlockRows || tunables.stages < 2) {
-    faults.push_back(fmt::format("tunables: expected {} warps, {} row tiles, 2 stages or more",
-                                 kWarps, kBlockRows / 16));
+  if ((tunables.row_tiles != 8 && tunables.row_tiles != 12) ||
+      tunables.warps != tunables.row_tiles + 4 || tunables.stages < 2) {
+    faults.push_back(
+        "tunables: expected 8 or 12 row tiles, a warp for each and 4 more, 2 stages or more");
+  }
+  if (tunables.row_tiles == 12 && spec.attention.head_dim.v > kMostDimsOfThree) {
+    faults.push_back(fmt::format("row_tiles: 12 leave registers to {} dims of V, not to {}",
+                                 kMostDimsOfThree, spec.attention.head_dim.v));
   }
   if (!faults.empty()) throw SpecError(faults);
   const int bytes = shared_bytes(spec, tunables);
@@ -119,15 +132,12 @@ std::vector<Policy> policies(const Spec& spec, const Architecture& arch, const B
 }
 
 // Registers of a thread, once the producer has left the consumers most of its own: together no more
-// than the 168 a thread that a block of 384 begins with. A producer that copies by boxes needs few,
-// and consumers of long rows with scales of their own all that they can get.
+// than what a thread begins with, 168 of a block of 384 and 128 of one of 512.
 struct Registers {
   int producer, consumer;
 };
-Registers registers(const Spec& spec, const Boxes& boxes) {
-  const bool long_rows = spec.attention.head_dim.v > 128 && scale_per_token(spec);
-  if (boxes.rows > 0 && long_rows) return {24, 240};
-  return {40, 232};
+Registers registers(const Tunables& tunables) {
+  return consumers(tunables) == 2 ? Registers{40, 232} : Registers{32, 160};
 }
 
 std::vector<Constant> constants(const Spec& spec, const Tunables& tunables, const Boxes& boxes) {
@@ -142,9 +152,8 @@ std::vector<Constant> constants(const Spec& spec, const Tunables& tunables, cons
     add("kChunk", tunables.chunk);
     add("kPromoteTokens", promote_tokens(spec, tunables.tile_tokens));
   }
-  result.push_back({"bool", "kScoresAhead", tunables.scores_ahead ? "true" : "false"});
-  add("kProducerRegisters", registers(spec, boxes).producer);
-  add("kConsumerRegisters", registers(spec, boxes).consumer);
+  add("kProducerRegisters", registers(tunables).producer);
+  add("kConsumerRegisters", registers(tunables).consumer);
   add("kSharedBytes", shared_bytes(spec, tunables));
   return result;
 }
@@ -154,39 +163,55 @@ std::vector<Wgmma> instructions(const Spec& spec, const Tunables& tunables) {
   const std::string_view cache =
       spec.kv_cache.format == DataType::fp16 ? "f16" : name_of(spec.kv_cache.format);
   const std::string_view a = is_fp8(spec) ? "e4m3" : cache;
-  return {{.columns = tunables.tile_tokens, .a = a, .b = cache},
-          {.columns = tunables.chunk,
-           .a = a,
-           .b = cache,
-           .a_in_registers = true,
-           .b_transposed = !is_fp8(spec)}};
+  std::vector<Wgmma> result = {{.columns = tunables.tile_tokens, .a = a, .b = cache}};
+  const auto add_values = [&](int columns) {
+    result.push_back({.columns = columns,
+                      .a = a,
+                      .b = cache,
+                      .a_in_registers = true,
+                      .b_transposed = !is_fp8(spec)});
+  };
+  // The columns of ones come alone, or with the last of V's dims.
+  const bool two_levels = spec.compute.accumulation.levels == 2;
+  const int dims = two_levels ? tunables.chunk : spec.attention.head_dim.v;
+  if (!two_levels || !is_fp8(spec) || dims < spec.attention.head_dim.v) add_values(dims);
+  if (is_fp8(spec)) add_values(two_levels ? dims + kOnes : kOnes);
+  return result;
 }
 
-// As many dims as divide V's, up to what leaves registers to O: one sum's if it is alone, or two's.
-int default_chunk(const Spec& spec, int tile_tokens) {
+// A third consumer hides more of the others' waits: where O leaves it the registers, and a producer
+// does with few, as it copies by boxes. Of fp8 several parts of a tile, or O as an operand, want
+// more.
+bool three_consumers(const Spec& spec, const Tunables& tunables) {
+  const int dim = spec.attention.head_dim.v, tile = tunables.tile_tokens;
+  if (dim > kMostDimsOfThree || boxes(spec, tunables).rows == 0) return false;
+  const bool whole = spec.compute.accumulation.levels == 2 && promote_tokens(spec, tile) == tile;
+  return dim <= kMostDimsOfThree / 2 || !is_fp8(spec) || whole;
+}
+
+// As many dims as divide V's, up to what leaves registers to O.
+int default_chunk(const Spec& spec) {
   const int dim = spec.attention.head_dim.v;
   if (spec.compute.accumulation.levels == 1) return dim;
-  const bool alone = dim <= 128 && promote_tokens(spec, tile_tokens) == tile_tokens;
-  int chunk = alone ? 128 : 64;
-  while (dim % chunk != 0) chunk -= 32;
-  return chunk;
+  for (int chunk : {64, 96}) {
+    if (dim % chunk == 0) return chunk;
+  }
+  return 32;
 }
 
 }  // namespace
 
 Tunables default_prefill_tunables(const Spec& spec, const Architecture& arch) {
   check(spec, arch);
-  const int dim = spec.attention.head_dim.v;
   Tunables tunables;
-  tunables.warps = kWarps;
-  tunables.row_tiles = kBlockRows / 16;
   tunables.tile_tokens = 128;
-  tunables.scores_ahead = dim <= 128;
-  tunables.stages = 4;
+  tunables.row_tiles = three_consumers(spec, tunables) ? 12 : 8;
+  tunables.warps = tunables.row_tiles + 4;
+  tunables.stages = 6;
   const auto fits = [&] { return shared_bytes(spec, tunables) <= arch.shared_bytes_per_block; };
   while (!fits() && tunables.stages > 2) --tunables.stages;
   while (!fits()) tunables.tile_tokens -= 32;
-  tunables.chunk = default_chunk(spec, tunables.tile_tokens);
+  tunables.chunk = default_chunk(spec);
   return tunables;
 }
 
@@ -212,7 +237,8 @@ Plan plan_prefill(const Spec& spec, const Architecture& arch, const Tunables& tu
 
 Grid grid_prefill(const Plan& plan, const LaunchShape& shape) {
   const int rows = shape.max_query_tokens * plan.spec.attention.group();
-  const int blocks = (rows + kBlockRows - 1) / kBlockRows * plan.spec.attention.kv_heads;
+  const int block = block_rows(plan.tunables);
+  const int blocks = (rows + block - 1) / block * plan.spec.attention.kv_heads;
   return {static_cast<unsigned>(blocks), 1, static_cast<unsigned>(shape.sequences)};
 }
 

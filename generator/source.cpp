@@ -33,9 +33,6 @@ std::string decisions(const Plan& plan) {
   add("tile_tokens", tunables.tile_tokens);
   add("row_tiles", tunables.row_tiles);
   add("chunk", tunables.chunk);
-  if (plan.kernel == KernelKind::prefill) {
-    text += fmt::format(", scores_ahead: {}", tunables.scores_ahead);
-  }
   if (plan.kernel == KernelKind::decode) {
     text += fmt::format(", merge: {}", tunables.merge == Merge::fused ? "fused" : "kernel");
   }

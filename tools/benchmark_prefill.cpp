@@ -4,9 +4,9 @@
 //
 //   benchmark_prefill [--dim 64,128,256] [--tokens 2048,32768] [--heads N] [--kv-heads N]
 //                     [--scale head|token_head] [--promote-every N] [--tile N] [--chunk N]
-//                     [--stages N] [--ahead 0|1] [--device NAME] [--json FILE]
+//                     [--stages N] [--rows 128|192] [--device NAME] [--json FILE]
 //
-// --tile, --chunk, --stages and --ahead take the place of what the plan chooses; what cannot be is
+// --tile, --chunk, --stages and --rows take the place of what the plan chooses; what cannot be is
 // left out. tools/timing.hpp says how it is timed. Inputs are random.
 #include <fmt/format.h>
 
@@ -31,7 +31,7 @@ using json = nlohmann::ordered_json;
 
 struct Options {
   std::vector<int> dim = {64, 128, 256}, tokens = {2048, 8192, 16384, 32768};
-  int heads = 16, kv_heads = 16, promote_every = 128, tile = 0, chunk = 0, stages = 0, ahead = -1;
+  int heads = 16, kv_heads = 16, promote_every = 128, tile = 0, chunk = 0, stages = 0, rows = 0;
   std::string scale = "token_head", device = "auto";
   std::filesystem::path json_file;
 };
@@ -62,7 +62,7 @@ class Bench {
       }
     }
     std::vector<std::vector<std::string>> cells = {{"dim", "mask", "multiplied", "tile", "chunk",
-                                                    "stages", "ahead", "tokens", "us", "TFLOP/s"}};
+                                                    "stages", "rows", "tokens", "us", "TFLOP/s"}};
     for (const json& row : rows_) {
       std::vector<std::string> line;
       for (const json& value : row) {
@@ -86,7 +86,10 @@ class Bench {
     Tunables tunables = plan(spec, KernelKind::prefill, arch).tunables;
     if (options_.tile > 0) tunables.tile_tokens = options_.tile;
     if (options_.stages > 0) tunables.stages = options_.stages;
-    if (options_.ahead >= 0) tunables.scores_ahead = options_.ahead != 0;
+    if (options_.rows > 0) {
+      tunables.row_tiles = options_.rows / 16;
+      tunables.warps = tunables.row_tiles + 4;
+    }
     if (options_.chunk > 0 && spec.compute.accumulation.levels == 2) {
       tunables.chunk = options_.chunk;
     }
@@ -160,7 +163,7 @@ class Bench {
                      {"tile", tunables.tile_tokens},
                      {"chunk", tunables.chunk},
                      {"stages", tunables.stages},
-                     {"ahead", tunables.scores_ahead},
+                     {"rows", 16 * tunables.row_tiles},
                      {"tokens", tokens},
                      {"us", 1e3 * milliseconds},
                      {"tflop_per_s", operations / milliseconds / 1e9}});
@@ -189,8 +192,7 @@ int main(int argc, char** argv) {
   app.add_option("--tile", options.tile, "Tokens of a tile")->check(sizes);
   app.add_option("--chunk", options.chunk, "Dims of V that are summed at a time")->check(sizes);
   app.add_option("--stages", options.stages, "Tiles in shared memory")->check(sizes);
-  app.add_option("--ahead", options.ahead, "Whether scores start before sums are added")
-      ->check(CLI::Range(0, 1));
+  app.add_option("--rows", options.rows, "Query rows of a block")->check(sizes);
   app.add_option("--device", options.device, "As octavo run takes it")->capture_default_str();
   app.add_option("--json", options.json_file, "Write the rows here");
   CLI11_PARSE(app, argc, argv);

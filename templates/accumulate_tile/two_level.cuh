@@ -5,54 +5,64 @@
 namespace octavo {
 
 // The tensor cores sum the products of kPromoteTokens tokens from zero, and fp32 additions sum
-// these: the tensor cores' accumulator is narrow (14 bits for fp8). One sum is kChunk dims wide, as
-// one of all dims would double O's registers.
+// these parts: the tensor cores' accumulator is narrow (14 bits for fp8). A part is kChunk dims
+// wide, as one of all dims would double O's registers; the last ones have V's columns of ones too.
 struct Accumulation {
-  // O becomes O * factor + P V. With kAhead, `start` starts one group of products behind it,
-  // which is left to run; else none.
-  template <bool kAhead, class Start>
-  static __device__ void add(Outputs& outputs, const Weights& weights, unsigned values,
-                             const float (&factor)[2], Start start) {
-    float sums[2][kChunk / 2];
-    multiply<0>(sums[0], weights, values);
-    add_from<0, kAhead>(outputs, sums, weights, values, factor, start);
+  // O becomes O * rescale + P V, and the weights' sums likewise.
+  static __device__ void add(Totals& totals, const Weights& weights, unsigned values,
+                             const Rescale& rescale) {
+    if constexpr (kColumns == 0) {
+      for (int half = 0; half < 2; ++half) {
+        totals.sums[half] = totals.sums[half] * rescale.sums[half] + weights.sums[half];
+      }
+    }
+    float part[kChunk / 2];
+    float last[kChunk / 2 + kColumns];
+    add_from<0>(totals, part, last, weights, values, rescale);
   }
 
  private:
-  static constexpr int kSteps = kPromoteTokens / Mma::kStepTokens;  // of a sum
-  static constexpr int kChunkSums = kTileTokens / kPromoteTokens;
-  static constexpr int kSums = kHeadDimV / kChunk * kChunkSums;
+  static constexpr int kSteps = kPromoteTokens / Mma::kStepTokens;  // of a part
+  static constexpr int kChunkParts = kTileTokens / kPromoteTokens;
+  static constexpr int kParts = kHeadDimV / kChunk * kChunkParts;
+  static constexpr int kColumns = Values::kOnes / 2;  // of ones, that a lane has: two of each row
 
-  template <int kSum>
-  static __device__ void multiply(float (&sum)[kChunk / 2], const Weights& weights,
-                                  unsigned values) {
-    wgmma_fence();
-    multiply_values<kSum % kChunkSums * kSteps, kSteps, false>(sum, weights, values,
-                                                               kSum / kChunkSums * kChunk);
-    wgmma_commit_group();
+  // From one part on, one after the other in the same registers, as there are none for more. While
+  // a consumer waits for one, the others have their turns.
+  template <int kPart>
+  static __device__ void add_from(Totals& totals, float (&part)[kChunk / 2],
+                                  float (&last)[kChunk / 2 + kColumns], const Weights& weights,
+                                  unsigned values, const Rescale& rescale) {
+    if constexpr (kPart < kParts - kChunkParts) {
+      add<kPart>(totals, part, weights, values, rescale);
+    } else {
+      add<kPart>(totals, last, weights, values, rescale);
+    }
+    if constexpr (kPart + 1 < kParts) {
+      add_from<kPart + 1>(totals, part, last, weights, values, rescale);
+    }
   }
 
-  // From one sum on: it is added while the next one is made.
-  template <int kSum, bool kAhead, class Start>
-  static __device__ void add_from(Outputs& outputs, float (&sums)[2][kChunk / 2],
-                                  const Weights& weights, unsigned values, const float (&factor)[2],
-                                  Start start) {
-    constexpr bool kLast = kSum + 1 == kSums;
-    if constexpr (kLast) {
-      start();
-    } else {
-      multiply<kSum + 1>(sums[(kSum + 1) % 2], weights, values);
-    }
-    wgmma_wait_group<kLast ? kAhead : 1>();
-    float(&sum)[kChunk / 2] = sums[kSum % 2];
-    hold(sum);
+  template <int kPart, int kSums>
+  static __device__ void add(Totals& totals, float (&part)[kSums], const Weights& weights,
+                             unsigned values, const Rescale& rescale) {
+    constexpr bool kFirst = kPart % kChunkParts == 0;  // of its dims
+    constexpr int kDim = kPart / kChunkParts * kChunk;
+    wgmma_fence();
+    multiply_values<kPart % kChunkParts * kSteps, kSteps, false>(part, weights, values, kDim);
+    wgmma_commit_group();
+    wgmma_wait_group<0>();
+    hold(part);
 #pragma unroll
     for (int i = 0; i < kChunk / 2; ++i) {
-      float& output = outputs[kSum / kChunkSums * kChunk / 2 + i];
-      output = kSum % kChunkSums == 0 ? fmaf(output, factor[i / 2 % 2], sum[i]) : output + sum[i];
+      float& output = totals.outputs[kDim / 2 + i];
+      output = kFirst ? fmaf(output, rescale.outputs[i / 2 % 2], part[i]) : output + part[i];
     }
-    if constexpr (!kLast) {
-      add_from<kSum + 1, kAhead>(outputs, sums, weights, values, factor, start);
+    if constexpr (kSums > kChunk / 2) {
+      for (int half = 0; half < 2; ++half) {
+        const float sum = Values::sum(&part[kChunk / 2 + 2 * half]);
+        totals.sums[half] = totals.sums[half] * (kFirst ? rescale.sums[half] : 1) + sum;
+      }
     }
   }
 };

@@ -1,6 +1,7 @@
 #pragma once
 
 #include "prefill/consumer.cuh"
+#include "prefill/ones.cuh"
 #include "prefill/producer.cuh"
 
 namespace octavo {
@@ -17,13 +18,13 @@ extern "C" __global__ void __launch_bounds__(kThreads, 1)
   if (rows_of_prefill(arguments).count <= 0) return;
   const Memory memory(shared_memory);
   if (threadIdx.x == 0) memory.start_barriers();
+  store_ones(memory);
   __syncthreads();
 
   // Each finds out about the rows by itself: neither has a register for what the other needs.
   if (warp_id() < 4) {
     setmaxnreg_dec<kProducerRegisters>();
-    const Tokens tokens = tokens_of(rows_of_prefill(arguments));
-    Producer(arguments, tokens, memory).run();
+    Producer(arguments, memory).run(tokens_of(rows_of_prefill(arguments)));
   } else {
     setmaxnreg_inc<kConsumerRegisters>();
     Consumer(arguments, memory).run();

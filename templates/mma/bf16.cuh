@@ -22,6 +22,10 @@ struct Mma {
   // Of a row's weights in a tile, as they were rounded.
   struct WeightSum {
     float sum = 0;
+    __device__ void add(unsigned pair) {
+      sum += __uint_as_float(pair << 16);
+      sum += __uint_as_float(pair & 0xffff0000);
+    }
     __device__ float value() const { return sum; }
   };
 
@@ -30,8 +34,7 @@ struct Mma {
   static __device__ unsigned weights(const float (&values)[2], const float (&ratio)[2],
                                      WeightSum& sum) {
     const unsigned pair = pack(values);
-    sum.sum += __uint_as_float(pair << 16);
-    sum.sum += __uint_as_float(pair & 0xffff0000);
+    sum.add(pair);
     return Scale::kPerToken ? mul_rn_bf16x2(pair, pack(ratio)) : pair;
   }
 

@@ -23,6 +23,10 @@ struct Mma {
   // Of a row's weights in a tile, as they were rounded.
   struct WeightSum {
     float sum = 0;
+    __device__ void add(unsigned pair) {
+      sum += cvt_f32_f16(pair & 0xffff);
+      sum += cvt_f32_f16(mov_b32_high(pair));
+    }
     __device__ float value() const { return sum; }
   };
 
@@ -31,8 +35,7 @@ struct Mma {
   static __device__ unsigned weights(const float (&values)[2], const float (&ratio)[2],
                                      WeightSum& sum) {
     const unsigned pair = pack(values);
-    sum.sum += cvt_f32_f16(pair & 0xffff);
-    sum.sum += cvt_f32_f16(mov_b32_high(pair));
+    sum.add(pair);
     return Scale::kPerToken ? mul_rn_f16x2(pair, pack(ratio)) : pair;
   }
 

@@ -7,14 +7,13 @@
 
 namespace octavo {
 
-// A lane's two rows: of its warp's 16, g and g + 8.
+// A lane's two rows.
 struct LaneRows {
   int row[2];  // in the block
 
-  explicit __device__ LaneRows(int consumer) {
-    for (int half = 0; half < 2; ++half) {
-      row[half] = consumer * kConsumerRows + warp_id() % 4 * 16 + lane_id() / 4 + 8 * half;
-    }
+  __device__ LaneRows() {
+    const int consumer = warp_id() / 4 - 1;
+    for (int half = 0; half < 2; ++half) row[half] = consumer * kConsumerRows + row_of_lane(half);
   }
 };
 
@@ -68,17 +67,30 @@ inline __device__ void store_queries(float (&scale)[2], const PrefillArguments& 
   }
 }
 
+// Rows beyond the block's see what its last one does.
+inline __device__ void store_sight(Sight& sight, const Rows& rows, const LaneRows& lane) {
+  const auto position = [&](int row) { return rows.position(min(row, rows.count - 1)); };
+  if (lane_id() % 4 == 0) {
+    for (int row : lane.row) sight.position[row % kConsumerRows] = position(row);
+  }
+  if (threadIdx.x % kWarpgroupThreads == 0) {
+    sight.from = Mask::first(position(lane.row[0] + kConsumerRows - 1));
+    sight.to = Mask::end(position(lane.row[0]), rows.kv_length);
+    sight.kv_length = rows.kv_length;
+  }
+}
+
 // The end of a consumer's rows, whose outputs are in units of `unit`: the sink joins, and output
 // and log-sum-exp (natural, the sink included: the logarithm of what the output was divided by) are
 // written, a row's dims four at a time.
 inline __device__ void finish_rows(const PrefillArguments& arguments, const Rows& rows,
                                    const LaneRows& lane, const Softmax& softmax,
-                                   const Outputs& outputs, float unit) {
+                                   const Totals& totals, float unit) {
 #pragma unroll
   for (int half = 0; half < 2; ++half) {
     const int row = min(lane.row[half], rows.count - 1);
     const long long index = index_of(rows, row);
-    const float sum = quad_sum(softmax.sum[half]);
+    const float sum = Values::kOnes > 0 ? totals.sums[half] : quad_sum(totals.sums[half]);
     float lse = softmax.maximum[half] + lg2_approx_ftz(sum) - Mma::kWeightExponent;
     const float share = Sinks::join(arguments, rows.head(row), lse);
     const float factor = sum > 0 ? share * unit * rcp_approx_ftz(sum) : 0;
@@ -91,7 +103,7 @@ inline __device__ void finish_rows(const PrefillArguments& arguments, const Rows
 #pragma unroll
     for (int pair = 0; pair < kPairs; ++pair) {
       float values[8] = {};  // formats pack eight
-      quad[pair] = Values::quad(values, outputs, pair, half);
+      quad[pair] = Values::quad(values, totals.outputs, pair, half);
       for (int i = 0; i < 4; ++i) {
         values[i] = Output::scaled(values[i] * factor, arguments.output_scale);
       }
@@ -119,90 +131,78 @@ inline __device__ void finish_rows(const PrefillArguments& arguments, const Rows
 class Consumer {
  public:
   __device__ Consumer(const PrefillArguments& arguments, const Memory& memory)
-      : arguments_(arguments), memory_(memory) {}
+      : arguments_(arguments),
+        memory_(memory),
+        consumer_(__shfl_sync(0xffffffff, warp_id() / 4 - 1, 0)) {}
 
   __device__ void run() {
     const Rows rows = rows_of_prefill(arguments_);
-    const Tokens tokens = tokens_of(rows);
-    token_ = tokens.first, end_ = tokens.end;
-    const LaneRows lane(consumer());
+    const Tokens found = tokens_of(rows);
+    const Tokens tokens = {__shfl_sync(0xffffffff, found.first, 0),
+                           __shfl_sync(0xffffffff, found.end, 0)};
+    const LaneRows lane;
     float scale[2];
-    store_queries(scale, arguments_, rows, lane, memory_.base + consumer() * QueryMatrix::kBytes);
+    store_queries(scale, arguments_, rows, lane, memory_.base + consumer_ * QueryMatrix::kBytes);
     fence_proxy_async();
-    if (consumer() == 0) {
+    store_sight(memory_.sight(consumer_), rows, lane);
+    if (consumer_ == 0) {
       bar_sync<1, kWarpgroupThreads>();
-    } else {
+    } else if (consumer_ == 1) {
       bar_sync<2, kWarpgroupThreads>();
-    }
-    Softmax softmax(arguments_, rows, lane.row, scale);
-    Outputs outputs = {};
-    Scores scores;
-    if constexpr (kScoresAhead) {
-      start(scores, stage_);
-#pragma unroll 1
-      while (token_ + kTileTokens < end_) add_tile<true>(outputs, scores, softmax);
-      add_tile<false>(outputs, scores, softmax);
     } else {
+      bar_sync<3, kWarpgroupThreads>();
+    }
+    const float logit_scale = kLogitScale * Scale::of_head(arguments_.cache.k_scale, rows.kv_head);
+    Softmax softmax(memory_.sight(consumer_), logit_scale, scale);
+    Totals totals;
+    Stage stage;
 #pragma unroll 1
-      while (token_ < end_) {
-        start(scores, stage_);
-        add_tile<false>(outputs, scores, softmax);
-      }
+    for (int token = tokens.first; token < tokens.end; token += kTileTokens) {
+      add_tile(totals, softmax, stage, token);
+      stage.advance();
     }
     // The rows once more, which would have taken registers all the while.
-    finish_rows(arguments_, rows_of_prefill(arguments_), lane, softmax, outputs, unit());
+    finish_rows(arguments_, rows_of_prefill(arguments_), LaneRows(), softmax, totals, unit(stage));
   }
 
  private:
-  static __device__ int consumer() { return warp_id() / 4 - 1; }
-
   // What O is in units of: V's scale, or the largest of those of all tokens, which the last tile's
-  // factors end with.
-  __device__ float unit() const {
+  // factors, those of the stage before, end with.
+  __device__ float unit(const Stage& stage) const {
     if constexpr (!Scale::kPerToken) {
       return Scale::of_head(arguments_.cache.v_scale, kv_head_of_block());
     }
-    return memory_.factors(stage_.factors.before().index)[kTileTokens + 1];
+    return memory_.factors({(stage.index + kStages - 1) % kStages})[kTileTokens + 1];
   }
 
-  // Starts a tile's scores, once its keys are there.
-  __device__ void start(Scores& scores, const Stage& stage) const {
+  // The tile at `token` joins O. While a consumer waits for products, the others have their turns.
+  // Weights are packed after a wait for memory, as the compiler moves nothing across: packed one
+  // after the other between the exponentials, each would wait for its own.
+  __device__ void add_tile(Totals& totals, Softmax& softmax, const Stage& stage, int token) const {
+    Scores scores;
     memory_.wait_full(Barrier::keys_full, stage);
-    multiply_keys(scores, memory_.queries(consumer()), memory_.keys(stage.index));
-  }
-
-  // A tile joins O; with kAhead the next one's scores are started, and left to run. All waits for
-  // memory come before any product is started: the compiler waits for products that are in flight
-  // across one.
-  template <bool kAhead>
-  __device__ void add_tile(Outputs& outputs, Scores& scores, Softmax& softmax) {
-    const Stage stage = stage_;
+    multiply_keys(scores, memory_.queries(consumer_), memory_.keys(stage.index));
+    const bool hides = softmax.hides(token);
     wgmma_wait_group<0>();
     hold(scores);
-    if constexpr (!Scale::kPerToken) memory_.arrive(Barrier::keys_empty, stage);
-    softmax.scale(scores, memory_.key_scales(stage), token_);
-    if constexpr (Scale::kPerToken) memory_.arrive(Barrier::keys_empty, stage);
-    Weights weights;
-    float factor[2];
-    softmax.weigh(weights, factor, scores, memory_.factors(stage));
-    stage_.advance();
+    softmax.scale(scores, memory_.key_scales(stage), hides, token);
+    Rescale rescale;
+    softmax.raise(rescale.sums, scores);
+    softmax.weigh(scores, memory_.factors(stage));
     memory_.wait_full(Barrier::values_full, stage);
-    if constexpr (kAhead) memory_.wait_full(Barrier::keys_full, stage_);
-    for (unsigned(&step)[4] : weights) hold(step);
-    Accumulation::add<kAhead>(outputs, weights, memory_.values(stage.index), factor, [&] {
-      if constexpr (kAhead) {
-        multiply_keys(scores, memory_.queries(consumer()), memory_.keys(stage_.index));
-      }
-    });
-    memory_.arrive(Barrier::values_empty, stage);
-    token_ += kTileTokens;
+    Weights weights;
+    pack(weights, scores);
+    for (int half = 0; half < 2; ++half) {
+      rescale.outputs[half] = rescale.sums[half];
+      if constexpr (Scale::kPerToken) rescale.outputs[half] *= memory_.factors(stage)[kTileTokens];
+    }
+    Accumulation::add(totals, weights, memory_.values(stage.index), rescale);
+    memory_.arrive(Barrier::empty, stage.index);
   }
 
   const PrefillArguments& arguments_;
   const Memory& memory_;
-  int token_;  // first one of the tile that joins O next
-  int end_;
-  Stage stage_;  // of that tile
+  int consumer_;
 };
 
 }  // namespace octavo

@@ -13,7 +13,7 @@ struct Matrix {
   static constexpr int kPieceBytes = kRows * kPiece;
   static constexpr int kBytes = kRows * kRowBytes;
   static constexpr int kUnits = kRowBytes / 16;  // of a row
-  static_assert(kRowBytes % 32 == 0 && kPieceBytes % 1024 == 0, "pieces begin at whole patterns");
+  static_assert(kRowBytes % 32 == 0 && kRows % 8 == 0, "pieces begin at whole patterns");
 
   // Where unit `unit + more_units` of row `row + more_rows` is, numbers that share no bit: the
   // lane's part is computed once for all that the compiler knows.

@@ -4,6 +4,7 @@
 #include "prefill/matrix.cuh"
 #include "ptx/fence.cuh"
 #include "ptx/mbarrier.cuh"
+#include "ptx/mov.cuh"
 
 namespace octavo {
 
@@ -17,51 +18,51 @@ static_assert(kRows == kConsumers * kConsumerRows);
 using QueryMatrix = Matrix<kConsumerRows, kHeadDimQk * 4 / Mma::kPack>;
 using KeyMatrix = Matrix<kTileTokens, kHeadDimQk * Cache::kBytes>;
 
-// Shared memory: queries of each consumer; kStages tiles of K and of V as it is multiplied, and a
-// tile fewer of V as it was copied, where that is different; of each tile the scales of its tokens,
-// where they have their own; barriers. V's scales become factors in place, which are read while the
-// tile after next is copied: they have a stage more.
+// Of a lane's two rows, of the consumer's: g and g + 8 of its warp's 16.
+inline __device__ int row_of_lane(int half) {
+  return warp_id() % 4 * 16 + mov_laneid() / 4 + 8 * half;
+}
+
+// Which tokens a consumer's rows see.
+struct Sight {
+  int from;  // all rows see the tokens from here..
+  int to;    // ..to before here
+  int kv_length;
+  int position[kConsumerRows];
+};
+
+// Shared memory: queries of each consumer; kStages tiles of K; V as it was copied, where it is to
+// be transposed; kStages tiles of V as wgmma takes it; of each tile the scales of its tokens, where
+// they have their own, V's as factors of P; what each consumer's rows see; barriers.
 constexpr int kScaleBytes = Scale::kPerToken ? kTileTokens * 4 : 0;
 constexpr int kFactorBytes = Scale::kPerToken ? kTileTokens * 4 + 16 : 0;
+constexpr int kLargestBytes = Scale::kPerToken ? 2 * 4 * 4 : 0;
 constexpr int kKeysOffset = kConsumers * QueryMatrix::kBytes;
-constexpr int kValuesOffset = kKeysOffset + kStages * KeyMatrix::kBytes;
-constexpr int kCopiedValuesOffset = kValuesOffset + kStages * Values::Operand::kBytes;
-constexpr int kKeyScalesOffset = kCopiedValuesOffset + (kStages - 1) * Values::kCopiedBytes;
+constexpr int kCopiedValuesOffset = kKeysOffset + kStages * KeyMatrix::kBytes;
+constexpr int kValuesOffset = kCopiedValuesOffset + Values::kCopiedBytes;
+constexpr int kKeyScalesOffset = kValuesOffset + kStages * Values::Operand::kBytes;
 constexpr int kFactorsOffset = kKeyScalesOffset + kStages * kScaleBytes;
-constexpr int kBarriersOffset = kFactorsOffset + (kStages + 1) * kFactorBytes;
-static_assert(kBarriersOffset + 5 * kStages * 8 <= kSharedBytes);
+constexpr int kLargestOffset = kFactorsOffset + kStages * kFactorBytes;
+constexpr int kSightOffset = kLargestOffset + kLargestBytes;
+constexpr int kBarriersOffset = kSightOffset + (kConsumers * sizeof(Sight) + 15) / 16 * 16;
+static_assert(kBarriersOffset + (3 * kStages + 1) * 8 <= kSharedBytes);
 
 // The stages' barriers: whether a stage's keys and values are there, and whether all consumers are
-// done with them; and whether values are there as they were copied, where the producer waits.
-enum class Barrier { keys_full, keys_empty, values_copied, values_full, values_empty };
+// done with them. At last, whether the next V is there as it was copied, where the producer waits.
+enum class Barrier { keys_full, values_full, empty, values_copied };
 
-// One of several stages, and the parity of the round.
-struct Turn {
+// One stage after the other, round and round.
+struct Stage {
   int index = 0;
-  unsigned parity = 0;
-};
-
-// One of kCount stages after the other, round and round.
-template <int kCount>
-struct Ring : Turn {
-  __device__ void advance() {
-    if (++index == kCount) index = 0, parity ^= 1;
-  }
-  __device__ Ring before() const {
-    return index == 0 ? Ring{{kCount - 1, parity ^ 1}} : Ring{{index - 1, parity}};
-  }
-};
-
-// A tile's stage, and that of its factors.
-struct Stage : Ring<kStages> {
-  Ring<kStages + 1> factors;
+  unsigned parity = 0;  // of the round
 
   __device__ void advance() {
-    Ring::advance();
-    if constexpr (Scale::kPerToken) factors.advance();
+    if (++index == kStages) index = 0, parity ^= 1;
   }
-  __device__ Stage before() const { return {Ring::before(), factors.before()}; }
 };
+
+// Of a power of two, biased.
+inline __device__ unsigned exponent_of(float value) { return __float_as_uint(value) >> 23; }
 
 // The block's shared memory.
 struct Memory {
@@ -72,15 +73,22 @@ struct Memory {
       : base(reinterpret_cast<char*>(memory)),
         address(static_cast<unsigned>(__cvta_generic_to_shared(memory))) {}
 
-  // A stage's scales of K; and V's, at last relative to the largest so far, then what O's unit,
+  // A stage's scales of K; and V's as exponents relative to the largest so far, then what O's unit,
   // that largest one, has shrunk by, and the unit.
   __device__ float* key_scales(const Stage& stage) const {
     return reinterpret_cast<float*>(base + kKeyScalesOffset + stage.index * kScaleBytes);
   }
-  __device__ float* factors(int stage) const {
-    return reinterpret_cast<float*>(base + kFactorsOffset + stage * kFactorBytes);
+  __device__ float* factors(const Stage& stage) const {
+    return reinterpret_cast<float*>(base + kFactorsOffset + stage.index * kFactorBytes);
   }
-  __device__ float* factors(const Stage& stage) const { return factors(stage.factors.index); }
+  // The largest exponent of each of the producer's warps, of this tile and of the one before.
+  __device__ unsigned* largest(int tile) const {
+    return reinterpret_cast<unsigned*>(base + kLargestOffset) + tile % 2 * 4;
+  }
+
+  __device__ Sight& sight(int consumer) const {
+    return reinterpret_cast<Sight*>(base + kSightOffset)[consumer];
+  }
 
   __device__ unsigned queries(int consumer) const {
     return address + consumer * QueryMatrix::kBytes;
@@ -91,10 +99,13 @@ struct Memory {
   __device__ unsigned values(int stage) const {
     return address + kValuesOffset + stage * Values::Operand::kBytes;
   }
+  // Where V is copied to that will be that stage's.
   __device__ unsigned copied_values(int stage) const {
-    if constexpr (!Values::kTransposed) return values(stage);
-    return address + kCopiedValuesOffset + stage * Values::kCopiedBytes;
+    return Values::kTransposed ? address + kCopiedValuesOffset : values(stage);
   }
+  // Where a shared address is, for loads and stores.
+  __device__ char* at(unsigned shared) const { return base + (shared - address); }
+
   __device__ unsigned barrier(Barrier of, int stage) const {
     return address + kBarriersOffset + (static_cast<int>(of) * kStages + stage) * 8;
   }
@@ -102,25 +113,24 @@ struct Memory {
   __device__ void start_barriers() const {
     for (int stage = 0; stage < kStages; ++stage) {
       mbarrier_init(barrier(Barrier::keys_full, stage), 4);  // warps
-      mbarrier_init(barrier(Barrier::values_copied, stage), 4);
       mbarrier_init(barrier(Barrier::values_full, stage), 4);
-      mbarrier_init(barrier(Barrier::keys_empty, stage), 4 * kConsumers);
-      mbarrier_init(barrier(Barrier::values_empty, stage), 4 * kConsumers);
+      mbarrier_init(barrier(Barrier::empty, stage), 4 * kConsumers);
     }
+    mbarrier_init(barrier(Barrier::values_copied, 0), 4);
     fence_proxy_async();  // what copies do at barriers comes after
   }
 
-  __device__ void wait_full(Barrier of, const Turn& stage) const {
+  __device__ void wait_full(Barrier of, const Stage& stage) const {
     mbarrier_wait(barrier(of, stage.index), stage.parity);
   }
   // The first time round nothing has to be left.
-  __device__ void wait_empty(Barrier of, const Turn& stage) const {
-    mbarrier_wait(barrier(of, stage.index), stage.parity ^ 1);
+  __device__ void wait_empty(const Stage& stage) const {
+    mbarrier_wait(barrier(Barrier::empty, stage.index), stage.parity ^ 1);
   }
   // A warp's arrival, when all its lanes are done.
-  __device__ void arrive(Barrier of, const Stage& stage) const {
+  __device__ void arrive(Barrier of, int stage) const {
     __syncwarp();
-    if (lane_id() == 0) mbarrier_arrive(barrier(of, stage.index));
+    if (lane_id() == 0) mbarrier_arrive(barrier(of, stage));
   }
 };
 

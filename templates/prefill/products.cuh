@@ -11,7 +11,25 @@ constexpr int kTileSteps = kTileTokens / Mma::kStepTokens;  // products deep is 
 // A lane's part of 64 rows: of each 8 columns, 2t and 2t + 1 of row g, then of row g + 8.
 using Scores = float[kTileTokens / 2];
 using Outputs = float[kHeadDimV / 2];
-using Weights = unsigned[kTileSteps][4];
+
+// A tile's weights as operands, a product's registers being upper and lower rows of the first half
+// of its tokens, then of the second; and their sums over the lane's columns, unless V has columns
+// of ones.
+struct Weights {
+  unsigned steps[kTileSteps][4];
+  float sums[2];
+};
+
+// What the lane's two rows have so far, and what it is multiplied by before more joins it. Without
+// columns of ones `sums` is a part: the lane's.
+struct Totals {
+  Outputs outputs = {};
+  float sums[2] = {};  // of the weights
+};
+struct Rescale {
+  float outputs[2];
+  float sums[2];
+};
 
 // Starts S = Q K^T, one group of products.
 inline __device__ void multiply_keys(Scores& scores, unsigned query, unsigned keys) {
@@ -25,6 +43,25 @@ inline __device__ void multiply_keys(Scores& scores, unsigned query, unsigned ke
   wgmma_commit_group();
 }
 
+template <class Sum = Mma::WeightSum>
+inline __device__ void pack(Weights& packed, const Scores& weights) {
+  constexpr int kTiles = Mma::kPack / 2;  // of 8 tokens, in a register
+  Sum sums[2];
+#pragma unroll
+  for (int i = 0; i < 4 * kTileSteps; ++i) {
+    const int half = i % 2;
+    const int first = i / 4 * Mma::kStepTokens / 8 + i % 4 / 2 * kTiles;
+    float values[Mma::kPack];
+    for (int j = 0; j < Mma::kPack; ++j) {
+      values[j] = weights[4 * (first + j / 2) + 2 * half + j % 2];
+    }
+    unsigned& word = packed.steps[i / 4][i % 4];
+    word = Mma::pack(values);
+    if constexpr (Values::kOnes == 0) sums[half].add(word);
+  }
+  for (int half = 0; half < 2; ++half) packed.sums[half] = sums[half].value();
+}
+
 // P V of kSteps products' tokens, from the first one's on, and of as many dims as there are sums.
 template <int kFirst, int kSteps, bool kAccumulate, int kSums>
 inline __device__ void multiply_values(float (&sums)[kSums], const Weights& weights,
@@ -32,7 +69,7 @@ inline __device__ void multiply_values(float (&sums)[kSums], const Weights& weig
   const unsigned long long b = Values::Operand::descriptor(values);
 #pragma unroll
   for (int step = kFirst; step < kFirst + kSteps; ++step) {
-    wgmma(sums, weights[step], b + Values::offset(step, dim), kAccumulate || step > kFirst);
+    wgmma(sums, weights.steps[step], b + Values::offset(step, dim), kAccumulate || step > kFirst);
   }
 }
 

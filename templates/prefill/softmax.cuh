@@ -1,40 +1,43 @@
 #pragma once
 
 #include "prefill/products.cuh"
+#include "ptx/in_place.cuh"
 #include "ptx/special.cuh"
 
 namespace octavo {
 
 // A lane's two columns' numbers, of as many as a tile has tokens.
 inline __device__ float2 column_pair(const float* numbers, int tile) {
-  return reinterpret_cast<const float2*>(numbers)[4 * tile + lane_id() % 4];
+  return ld_shared(reinterpret_cast<const float2*>(numbers) + 4 * tile + lane_id() % 4);
 }
 
 // A consumer's online softmax, in base 2. A lane keeps rows g and g + 8 of its warp's 16.
 class Softmax {
  public:
-  // `row` is the lane's rows in the block, and `scale` that of their queries.
-  __device__ Softmax(const PrefillArguments& arguments, const Rows& rows, const int (&row)[2],
-                     const float (&scale)[2]) {
-    const float logit_scale = kLogitScale * Scale::of_head(arguments.cache.k_scale, rows.kv_head);
+  // `scale` is that of the lane's rows' queries.
+  __device__ Softmax(const Sight& sight, float logit_scale, const float (&scale)[2])
+      : sight_(sight) {
     for (int half = 0; half < 2; ++half) {
       logit_scale_[half] = logit_scale * scale[half];
-      position_[half] = rows.position(min(row[half], rows.count - 1));
       maximum[half] = minus_infinity();
-      sum[half] = 0;
     }
-    all_see_from_ = Mask::first(rows.position(rows.count - 1));
-    all_see_to_ = Mask::end(rows.position(0), rows.kv_length);
-    kv_length_ = rows.kv_length;
+  }
+
+  // Whether there are rows that do not see all tokens of a tile.
+  __device__ bool hides(int first_token) const {
+    return first_token < sight_.from || first_token + kTileTokens > sight_.to;
   }
 
   // Scores become logits; those of tokens that a row does not see become minus infinity.
-  __device__ void scale(Scores& scores, const float* key_scales, int first_token) const {
+  __device__ void scale(Scores& scores, const float* key_scales, bool hides,
+                        int first_token) const {
     if constexpr (Scale::kPerToken) {
 #pragma unroll
       for (int tile = 0; tile < kTokenTiles; ++tile) {
         const float2 scale = column_pair(key_scales, tile);
-        for (int j = 0; j < 4; ++j) scores[4 * tile + j] *= j % 2 == 0 ? scale.x : scale.y;
+        for (int j = 0; j < 4; ++j) {
+          mul_rn_f32(scores[4 * tile + j], j % 2 == 0 ? scale.x : scale.y);
+        }
       }
     }
     if constexpr (Softcap::kOn) {
@@ -43,36 +46,40 @@ class Softmax {
         scores[i] = Softcap::apply(scores[i] * logit_scale_[i / 2 % 2]);
       }
     }
-    if (first_token < all_see_from_ || first_token + kTileTokens > all_see_to_) {
-      hide(scores, first_token);
-    }
+    if (hides) hide(scores, first_token);
   }
 
-  // Logits become weights. O is to be multiplied by `factor` before they join it.
-  __device__ void weigh(Weights& weights, float (&factor)[2], Scores& scores,
-                        const float* factors) {
-    for (int half = 0; half < 2; ++half) factor[half] = exponentiate(scores, half);
-    Mma::WeightSum sums[2];
+  // The maximum rises to that of a tile's logits: what the weights so far are to be multiplied by.
+  __device__ void raise(float (&correction)[2], const Scores& scores) {
+    for (int half = 0; half < 2; ++half) correction[half] = raise(scores, half);
+  }
+
+  // Logits become weights, each times its token's factor. They are relative to the power of two
+  // next above the maximum, so that how a weight is rounded does not depend on what came before it.
+  __device__ void weigh(Scores& scores, const float* factor_exponents) const {
 #pragma unroll
-    for (int step = 0; step < kTileSteps; ++step) pack(weights[step], scores, factors, step, sums);
-    for (int half = 0; half < 2; ++half) sum[half] += sums[half].value();
-    if constexpr (Scale::kPerToken) {
-      for (float& value : factor) value *= factors[kTileTokens];
+    for (int tile = 0; tile < kTokenTiles; ++tile) {
+      float2 exponent = {0, 0};
+      if constexpr (Scale::kPerToken) exponent = column_pair(factor_exponents, tile);
+      for (int j = 0; j < 4; ++j) {
+        const int half = j / 2;
+        float& score = scores[4 * tile + j];
+        const float offset = (j % 2 == 0 ? exponent.x : exponent.y) - anchor(half);
+        score = ex2_approx_ftz(fmaf(score, scale_of(half), offset));
+      }
     }
   }
 
   float maximum[2];  // of the logits, in base 2, rounded up
-  float sum[2];      // over the tokens of this lane's columns
 
  private:
   __device__ void hide(Scores& scores, int first_token) const {
     const int column = first_token + lane_id() % 4 * 2;
 #pragma unroll
     for (int half = 0; half < 2; ++half) {
-      unsigned position[1] = {static_cast<unsigned>(position_[half])};
-      hold(position);  // its limits are not worth registers all the while
-      const int first = Mask::first(position[0]) - column;
-      const int end = Mask::end(position[0], kv_length_) - column;
+      const int position = sight_.position[row_of_lane(half)];
+      const int first = Mask::first(position) - column;
+      const int end = Mask::end(position, sight_.kv_length) - column;
 #pragma unroll
       for (int i = 0; i < kTileTokens / 4; ++i) {
         const int token = 8 * (i / 2) + i % 2;
@@ -81,61 +88,25 @@ class Softmax {
     }
   }
 
-  // Returns what the row's weights so far are to be multiplied by. They are relative to the power
-  // of two next above the maximum, so that how a weight is rounded does not depend on what came
-  // before it.
-  __device__ float exponentiate(Scores& scores, int half) {
+  __device__ float scale_of(int half) const { return Softcap::kOn ? 1 : logit_scale_[half]; }
+  // What a logit is less of, in the exponent.
+  __device__ float anchor(int half) const { return finite(maximum[half]) - Mma::kWeightExponent; }
+
+  __device__ float raise(const Scores& scores, int half) {
     float largest = minus_infinity();
 #pragma unroll
     for (int tile = 0; tile < kTokenTiles; ++tile) {
       const int i = 4 * tile + 2 * half;
       largest = fmaxf(largest, fmaxf(scores[i], scores[i + 1]));
     }
-    const float scale = Softcap::kOn ? 1 : logit_scale_[half];
-    largest = fmaxf(maximum[half], ceilf(quad_max(largest) * scale));
+    largest = fmaxf(maximum[half], ceilf(quad_max(largest) * scale_of(half)));
     const float correction = ex2_approx_ftz(maximum[half] - finite(largest));
-    const float anchor = finite(largest) - Mma::kWeightExponent;
     maximum[half] = largest;
-    sum[half] *= correction;
-#pragma unroll
-    for (int tile = 0; tile < kTokenTiles; ++tile) {
-      for (int j = 0; j < 2; ++j) {
-        float& score = scores[4 * tile + 2 * half + j];
-        score = ex2_approx_ftz(fmaf(score, scale, -anchor));
-      }
-    }
     return correction;
   }
 
-  // The weights of one product as its first operand: registers are upper and lower rows of the
-  // first half of the tokens, then of the second.
-  __device__ void pack(unsigned (&a)[4], const Scores& weights, const float* factors, int step,
-                       Mma::WeightSum (&sums)[2]) {
-    constexpr int kTiles = Mma::kPack / 2;  // of 8 tokens, in a register
-#pragma unroll
-    for (int i = 0; i < 4; ++i) {
-      const int half = i % 2;
-      const int first = step * Mma::kStepTokens / 8 + i / 2 * kTiles;
-      float values[Mma::kPack];
-      float ratio[Mma::kPack];
-#pragma unroll
-      for (int tile = 0; tile < kTiles; ++tile) {
-        float2 pair = {1, 1};
-        if constexpr (Scale::kPerToken) pair = column_pair(factors, first + tile);
-        ratio[2 * tile] = pair.x, ratio[2 * tile + 1] = pair.y;
-        for (int j = 0; j < 2; ++j) {
-          values[2 * tile + j] = weights[4 * (first + tile) + 2 * half + j];
-        }
-      }
-      a[i] = Mma::weights(values, ratio, sums[half]);
-    }
-  }
-
+  const Sight& sight_;
   float logit_scale_[2];
-  int position_[2];  // of the lane's rows
-  int kv_length_;
-  int all_see_from_;  // tokens from here..
-  int all_see_to_;    // ..to before here are seen by all the block's rows
 };
 
 }  // namespace octavo

@@ -18,11 +18,6 @@ inline __device__ void mbarrier_expect_tx(unsigned barrier, int bytes) {
                : "memory");
 }
 
-inline __device__ void mbarrier_arrive_expect_tx(unsigned barrier, int bytes) {
-  asm volatile("mbarrier.arrive.expect_tx.shared::cta.b64 _, [%0], %1;" ::"r"(barrier), "r"(bytes)
-               : "memory");
-}
-
 // Until the phase of this parity has ended.
 inline __device__ void mbarrier_wait(unsigned barrier, unsigned parity) {
   asm volatile(

@@ -19,4 +19,12 @@ inline __device__ int mov_laneid() {
   return lane;
 }
 
+// The same of the thread's number.
+inline __device__ int mov_tid_x() {
+  int thread;
+  asm volatile("mov.u32 %0, %%tid.x;" : "=r"(thread));
+  __builtin_assume(thread >= 0 && thread < 1024);
+  return thread;
+}
+
 }  // namespace octavo

@@ -11,8 +11,17 @@ namespace octavo {
 // 2t + 8 and 2t + 9, which are those whose scores lane t of a row has; of each 16 dims, rows 0 to 7
 // are the even ones and 8 to 15 the odd ones, as they come out of a transposition of pairs.
 struct Values {
+  // Columns after V's dims, of which a lane has an even and an odd one: P V has P's sums in them.
+  // The tensor cores sum the weights as they were rounded, which would have to be unpacked for it
+  // otherwise.
+  static constexpr int kOnes = 8;
+  static constexpr float kOddColumns = 256;  // what odd ones' sums are to be multiplied by
+  static __device__ float sum(const float* columns) {
+    return Scale::kPerToken ? columns[0] + kOddColumns * columns[1] : columns[0];
+  }
+
   using Copied = Matrix<kTileTokens, kHeadDimV>;
-  using Operand = Matrix<kHeadDimV, kTileTokens>;
+  using Operand = Matrix<kHeadDimV + kOnes, kTileTokens>;
   static constexpr int kCopiedBytes = Copied::kBytes;
   static constexpr bool kTransposed = true;
 

@@ -81,7 +81,8 @@ TEST_CASE("shared memory fits, whatever the heads, formats and scales") {
           const Plan prefill = plan_of(spec);
           CHECK(prefill.shared_bytes <= hopper().shared_bytes_per_block);
           CHECK(prefill.shared_bytes == std::stoi(constant_of(prefill, "kSharedBytes")));
-          CHECK(prefill.threads == 384);
+          const bool three = v <= 64 || (v <= 128 && (format == DataType::bf16 || levels == 2));
+          CHECK(prefill.threads == (three ? 512 : 384));
           CHECK(prefill.tunables.stages >= 2);
           CHECK(prefill.tunables.tile_tokens >= 64);
         }
@@ -104,6 +105,7 @@ TEST_CASE("boxes divide a warp's share of a tile, and pages; pieces of rows are 
     spec.kv_cache.page_size = page_size;
     Tunables tunables = plan_of(spec).tunables;
     tunables.tile_tokens = tile_tokens;
+    tunables.stages = 2;
     return plan(spec, KernelKind::prefill, hopper(), tunables).boxes.rows;
   };
   CHECK(rows_of(64) == 32);
@@ -134,12 +136,17 @@ TEST_CASE("its products are named after what the cache holds") {
   CHECK(fp16.find("m64n64k16.f32.f16.f16 ") != std::string::npos);
 }
 
-TEST_CASE("a grid has a block for each 128 rows of a KV head, and sequence") {
-  const Grid blocks =
-      grid(plan_of(spec_of(128)), {.sequences = 3, .tokens = 99, .max_query_tokens = 33});
-  CHECK(blocks.x == 2 * 8);  // 33 tokens of 4 heads are 132 rows
+TEST_CASE("a grid has a block for each 192 rows of a KV head, or 128 long ones, and sequence") {
+  const LaunchShape shape{.sequences = 3, .tokens = 150, .max_query_tokens = 50};
+  const Grid blocks = grid(plan_of(two_levels(128)), shape);
+  CHECK(blocks.x == 2 * 8);  // 50 tokens of 4 heads are 200 rows
   CHECK(blocks.y == 1);
   CHECK(blocks.z == 3);
+  const LaunchShape shorter{.sequences = 1, .tokens = 48, .max_query_tokens = 48};
+  CHECK(grid(plan_of(two_levels(128)), shorter).x == 8);
+  CHECK(grid(plan_of(two_levels(128, 64)), shorter).x == 2 * 8);  // parts of tiles
+  CHECK(grid(plan_of(spec_of(128)), shorter).x == 2 * 8);         // one level
+  CHECK(grid(plan_of(spec_of(256)), shorter).x == 2 * 8);
 }
 
 TEST_CASE("what prefill does not do is refused by name") {
@@ -169,8 +176,9 @@ TEST_CASE("tunables that cannot be are refused") {
   refused([](Tunables& t) { t.chunk = 0; });
   refused([](Tunables& t) { t.warps = 8; });
   refused([](Tunables& t) { t.row_tiles = 4; });
+  CHECK_THROWS_AS(plan(two_levels(256), KernelKind::prefill, hopper(), good), SpecError);
   refused([](Tunables& t) { t.stages = 1; });
-  refused([](Tunables& t) { t.stages = 5; });
+  refused([](Tunables& t) { t.stages = 6; });
 }
 
 }  // namespace octavo

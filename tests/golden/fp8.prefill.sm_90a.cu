@@ -24,8 +24,8 @@
 //   kernels: [append, decode]
 //
 // Plan
-//   warps: 12, stages: 4, tile_tokens: 128, row_tiles: 8, chunk: 128, scores_ahead: true
-//   384 threads, 201456 bytes of dynamic shared memory
+//   warps: 16, stages: 5, tile_tokens: 128, row_tiles: 12, chunk: 64
+//   512 threads, 216096 bytes of dynamic shared memory
 
 // ---- templates/arguments.cuh --------------------------------------------------------------------
 
@@ -138,18 +138,17 @@ constexpr int kHeadDimQk = 128;
 constexpr int kHeadDimV = 128;
 constexpr int kPageSize = 64;
 constexpr int kGroup = 4;
-constexpr int kRowTiles = 8;
-constexpr int kThreads = 384;
+constexpr int kRowTiles = 12;
+constexpr int kThreads = 512;
 constexpr float kLogitScale = 0.127517431f;
-constexpr int kStages = 4;
+constexpr int kStages = 5;
 constexpr int kTileTokens = 128;
 constexpr int kBoxRows = 32;
-constexpr int kChunk = 128;
+constexpr int kChunk = 64;
 constexpr int kPromoteTokens = 128;
-constexpr bool kScoresAhead = true;
-constexpr int kProducerRegisters = 40;
-constexpr int kConsumerRegisters = 232;
-constexpr int kSharedBytes = 201456;
+constexpr int kProducerRegisters = 32;
+constexpr int kConsumerRegisters = 160;
+constexpr int kSharedBytes = 216096;
 
 // ---- wgmma --------------------------------------------------------------------------------------
 
@@ -181,30 +180,43 @@ inline __device__ void wgmma(float (&d)[64], unsigned long long a, unsigned long
       : "l"(a), "l"(b), "r"(static_cast<int>(add)));
 }
 
-inline __device__ void wgmma(float (&d)[64], const unsigned (&a)[4], unsigned long long b, bool add) {
+inline __device__ void wgmma(float (&d)[32], const unsigned (&a)[4], unsigned long long b, bool add) {
   asm volatile(
       "{\n\t"
       ".reg .pred add;\n\t"
-      "setp.ne.b32 add, %69, 0;\n\t"
-      "wgmma.mma_async.sync.aligned.m64n128k32.f32.e4m3.e4m3 "
+      "setp.ne.b32 add, %37, 0;\n\t"
+      "wgmma.mma_async.sync.aligned.m64n64k32.f32.e4m3.e4m3 "
+      "{%0, %1, %2, %3, %4, %5, %6, %7, "
+      "%8, %9, %10, %11, %12, %13, %14, %15, "
+      "%16, %17, %18, %19, %20, %21, %22, %23, "
+      "%24, %25, %26, %27, %28, %29, %30, %31}, "
+      "{%32, %33, %34, %35}, %36, add, 1, 1;\n\t"
+      "}"
+      : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3]), "+f"(d[4]), "+f"(d[5]), "+f"(d[6]), "+f"(d[7]),
+        "+f"(d[8]), "+f"(d[9]), "+f"(d[10]), "+f"(d[11]), "+f"(d[12]), "+f"(d[13]), "+f"(d[14]), "+f"(d[15]),
+        "+f"(d[16]), "+f"(d[17]), "+f"(d[18]), "+f"(d[19]), "+f"(d[20]), "+f"(d[21]), "+f"(d[22]), "+f"(d[23]),
+        "+f"(d[24]), "+f"(d[25]), "+f"(d[26]), "+f"(d[27]), "+f"(d[28]), "+f"(d[29]), "+f"(d[30]), "+f"(d[31])
+      : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(b), "r"(static_cast<int>(add)));
+}
+
+inline __device__ void wgmma(float (&d)[36], const unsigned (&a)[4], unsigned long long b, bool add) {
+  asm volatile(
+      "{\n\t"
+      ".reg .pred add;\n\t"
+      "setp.ne.b32 add, %41, 0;\n\t"
+      "wgmma.mma_async.sync.aligned.m64n72k32.f32.e4m3.e4m3 "
       "{%0, %1, %2, %3, %4, %5, %6, %7, "
       "%8, %9, %10, %11, %12, %13, %14, %15, "
       "%16, %17, %18, %19, %20, %21, %22, %23, "
       "%24, %25, %26, %27, %28, %29, %30, %31, "
-      "%32, %33, %34, %35, %36, %37, %38, %39, "
-      "%40, %41, %42, %43, %44, %45, %46, %47, "
-      "%48, %49, %50, %51, %52, %53, %54, %55, "
-      "%56, %57, %58, %59, %60, %61, %62, %63}, "
-      "{%64, %65, %66, %67}, %68, add, 1, 1;\n\t"
+      "%32, %33, %34, %35}, "
+      "{%36, %37, %38, %39}, %40, add, 1, 1;\n\t"
       "}"
       : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3]), "+f"(d[4]), "+f"(d[5]), "+f"(d[6]), "+f"(d[7]),
         "+f"(d[8]), "+f"(d[9]), "+f"(d[10]), "+f"(d[11]), "+f"(d[12]), "+f"(d[13]), "+f"(d[14]), "+f"(d[15]),
         "+f"(d[16]), "+f"(d[17]), "+f"(d[18]), "+f"(d[19]), "+f"(d[20]), "+f"(d[21]), "+f"(d[22]), "+f"(d[23]),
         "+f"(d[24]), "+f"(d[25]), "+f"(d[26]), "+f"(d[27]), "+f"(d[28]), "+f"(d[29]), "+f"(d[30]), "+f"(d[31]),
-        "+f"(d[32]), "+f"(d[33]), "+f"(d[34]), "+f"(d[35]), "+f"(d[36]), "+f"(d[37]), "+f"(d[38]), "+f"(d[39]),
-        "+f"(d[40]), "+f"(d[41]), "+f"(d[42]), "+f"(d[43]), "+f"(d[44]), "+f"(d[45]), "+f"(d[46]), "+f"(d[47]),
-        "+f"(d[48]), "+f"(d[49]), "+f"(d[50]), "+f"(d[51]), "+f"(d[52]), "+f"(d[53]), "+f"(d[54]), "+f"(d[55]),
-        "+f"(d[56]), "+f"(d[57]), "+f"(d[58]), "+f"(d[59]), "+f"(d[60]), "+f"(d[61]), "+f"(d[62]), "+f"(d[63])
+        "+f"(d[32]), "+f"(d[33]), "+f"(d[34]), "+f"(d[35])
       : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(b), "r"(static_cast<int>(add)));
 }
 
@@ -276,6 +288,14 @@ inline __device__ int mov_laneid() {
   asm volatile("mov.u32 %0, %%laneid;" : "=r"(lane));
   __builtin_assume(lane >= 0 && lane < 32);
   return lane;
+}
+
+// The same of the thread's number.
+inline __device__ int mov_tid_x() {
+  int thread;
+  asm volatile("mov.u32 %0, %%tid.x;" : "=r"(thread));
+  __builtin_assume(thread >= 0 && thread < 1024);
+  return thread;
 }
 
 // ---- templates/fp8_convert/hardware.cuh ---------------------------------------------------------
@@ -576,7 +596,7 @@ struct Matrix {
   static constexpr int kPieceBytes = kRows * kPiece;
   static constexpr int kBytes = kRows * kRowBytes;
   static constexpr int kUnits = kRowBytes / 16;  // of a row
-  static_assert(kRowBytes % 32 == 0 && kPieceBytes % 1024 == 0, "pieces begin at whole patterns");
+  static_assert(kRowBytes % 32 == 0 && kRows % 8 == 0, "pieces begin at whole patterns");
 
   // Where unit `unit + more_units` of row `row + more_rows` is, numbers that share no bit: the
   // lane's part is computed once for all that the compiler knows.
@@ -634,8 +654,17 @@ inline __device__ void stmatrix_x4(unsigned shared, const unsigned (&words)[4]) 
 // 2t + 8 and 2t + 9, which are those whose scores lane t of a row has; of each 16 dims, rows 0 to 7
 // are the even ones and 8 to 15 the odd ones, as they come out of a transposition of pairs.
 struct Values {
+  // Columns after V's dims, of which a lane has an even and an odd one: P V has P's sums in them.
+  // The tensor cores sum the weights as they were rounded, which would have to be unpacked for it
+  // otherwise.
+  static constexpr int kOnes = 8;
+  static constexpr float kOddColumns = 256;  // what odd ones' sums are to be multiplied by
+  static __device__ float sum(const float* columns) {
+    return Scale::kPerToken ? columns[0] + kOddColumns * columns[1] : columns[0];
+  }
+
   using Copied = Matrix<kTileTokens, kHeadDimV>;
-  using Operand = Matrix<kHeadDimV, kTileTokens>;
+  using Operand = Matrix<kHeadDimV + kOnes, kTileTokens>;
   static constexpr int kCopiedBytes = Copied::kBytes;
   static constexpr bool kTransposed = true;
 
@@ -787,11 +816,6 @@ inline __device__ void mbarrier_expect_tx(unsigned barrier, int bytes) {
                : "memory");
 }
 
-inline __device__ void mbarrier_arrive_expect_tx(unsigned barrier, int bytes) {
-  asm volatile("mbarrier.arrive.expect_tx.shared::cta.b64 _, [%0], %1;" ::"r"(barrier), "r"(bytes)
-               : "memory");
-}
-
 // Until the phase of this parity has ended.
 inline __device__ void mbarrier_wait(unsigned barrier, unsigned parity) {
   asm volatile(
@@ -817,51 +841,51 @@ static_assert(kRows == kConsumers * kConsumerRows);
 using QueryMatrix = Matrix<kConsumerRows, kHeadDimQk * 4 / Mma::kPack>;
 using KeyMatrix = Matrix<kTileTokens, kHeadDimQk * Cache::kBytes>;
 
-// Shared memory: queries of each consumer; kStages tiles of K and of V as it is multiplied, and a
-// tile fewer of V as it was copied, where that is different; of each tile the scales of its tokens,
-// where they have their own; barriers. V's scales become factors in place, which are read while the
-// tile after next is copied: they have a stage more.
+// Of a lane's two rows, of the consumer's: g and g + 8 of its warp's 16.
+inline __device__ int row_of_lane(int half) {
+  return warp_id() % 4 * 16 + mov_laneid() / 4 + 8 * half;
+}
+
+// Which tokens a consumer's rows see.
+struct Sight {
+  int from;  // all rows see the tokens from here..
+  int to;    // ..to before here
+  int kv_length;
+  int position[kConsumerRows];
+};
+
+// Shared memory: queries of each consumer; kStages tiles of K; V as it was copied, where it is to
+// be transposed; kStages tiles of V as wgmma takes it; of each tile the scales of its tokens, where
+// they have their own, V's as factors of P; what each consumer's rows see; barriers.
 constexpr int kScaleBytes = Scale::kPerToken ? kTileTokens * 4 : 0;
 constexpr int kFactorBytes = Scale::kPerToken ? kTileTokens * 4 + 16 : 0;
+constexpr int kLargestBytes = Scale::kPerToken ? 2 * 4 * 4 : 0;
 constexpr int kKeysOffset = kConsumers * QueryMatrix::kBytes;
-constexpr int kValuesOffset = kKeysOffset + kStages * KeyMatrix::kBytes;
-constexpr int kCopiedValuesOffset = kValuesOffset + kStages * Values::Operand::kBytes;
-constexpr int kKeyScalesOffset = kCopiedValuesOffset + (kStages - 1) * Values::kCopiedBytes;
+constexpr int kCopiedValuesOffset = kKeysOffset + kStages * KeyMatrix::kBytes;
+constexpr int kValuesOffset = kCopiedValuesOffset + Values::kCopiedBytes;
+constexpr int kKeyScalesOffset = kValuesOffset + kStages * Values::Operand::kBytes;
 constexpr int kFactorsOffset = kKeyScalesOffset + kStages * kScaleBytes;
-constexpr int kBarriersOffset = kFactorsOffset + (kStages + 1) * kFactorBytes;
-static_assert(kBarriersOffset + 5 * kStages * 8 <= kSharedBytes);
+constexpr int kLargestOffset = kFactorsOffset + kStages * kFactorBytes;
+constexpr int kSightOffset = kLargestOffset + kLargestBytes;
+constexpr int kBarriersOffset = kSightOffset + (kConsumers * sizeof(Sight) + 15) / 16 * 16;
+static_assert(kBarriersOffset + (3 * kStages + 1) * 8 <= kSharedBytes);
 
 // The stages' barriers: whether a stage's keys and values are there, and whether all consumers are
-// done with them; and whether values are there as they were copied, where the producer waits.
-enum class Barrier { keys_full, keys_empty, values_copied, values_full, values_empty };
+// done with them. At last, whether the next V is there as it was copied, where the producer waits.
+enum class Barrier { keys_full, values_full, empty, values_copied };
 
-// One of several stages, and the parity of the round.
-struct Turn {
+// One stage after the other, round and round.
+struct Stage {
   int index = 0;
-  unsigned parity = 0;
-};
-
-// One of kCount stages after the other, round and round.
-template <int kCount>
-struct Ring : Turn {
-  __device__ void advance() {
-    if (++index == kCount) index = 0, parity ^= 1;
-  }
-  __device__ Ring before() const {
-    return index == 0 ? Ring{{kCount - 1, parity ^ 1}} : Ring{{index - 1, parity}};
-  }
-};
-
-// A tile's stage, and that of its factors.
-struct Stage : Ring<kStages> {
-  Ring<kStages + 1> factors;
+  unsigned parity = 0;  // of the round
 
   __device__ void advance() {
-    Ring::advance();
-    if constexpr (Scale::kPerToken) factors.advance();
+    if (++index == kStages) index = 0, parity ^= 1;
   }
-  __device__ Stage before() const { return {Ring::before(), factors.before()}; }
 };
+
+// Of a power of two, biased.
+inline __device__ unsigned exponent_of(float value) { return __float_as_uint(value) >> 23; }
 
 // The block's shared memory.
 struct Memory {
@@ -872,15 +896,22 @@ struct Memory {
       : base(reinterpret_cast<char*>(memory)),
         address(static_cast<unsigned>(__cvta_generic_to_shared(memory))) {}
 
-  // A stage's scales of K; and V's, at last relative to the largest so far, then what O's unit,
+  // A stage's scales of K; and V's as exponents relative to the largest so far, then what O's unit,
   // that largest one, has shrunk by, and the unit.
   __device__ float* key_scales(const Stage& stage) const {
     return reinterpret_cast<float*>(base + kKeyScalesOffset + stage.index * kScaleBytes);
   }
-  __device__ float* factors(int stage) const {
-    return reinterpret_cast<float*>(base + kFactorsOffset + stage * kFactorBytes);
+  __device__ float* factors(const Stage& stage) const {
+    return reinterpret_cast<float*>(base + kFactorsOffset + stage.index * kFactorBytes);
   }
-  __device__ float* factors(const Stage& stage) const { return factors(stage.factors.index); }
+  // The largest exponent of each of the producer's warps, of this tile and of the one before.
+  __device__ unsigned* largest(int tile) const {
+    return reinterpret_cast<unsigned*>(base + kLargestOffset) + tile % 2 * 4;
+  }
+
+  __device__ Sight& sight(int consumer) const {
+    return reinterpret_cast<Sight*>(base + kSightOffset)[consumer];
+  }
 
   __device__ unsigned queries(int consumer) const {
     return address + consumer * QueryMatrix::kBytes;
@@ -891,10 +922,13 @@ struct Memory {
   __device__ unsigned values(int stage) const {
     return address + kValuesOffset + stage * Values::Operand::kBytes;
   }
+  // Where V is copied to that will be that stage's.
   __device__ unsigned copied_values(int stage) const {
-    if constexpr (!Values::kTransposed) return values(stage);
-    return address + kCopiedValuesOffset + stage * Values::kCopiedBytes;
+    return Values::kTransposed ? address + kCopiedValuesOffset : values(stage);
   }
+  // Where a shared address is, for loads and stores.
+  __device__ char* at(unsigned shared) const { return base + (shared - address); }
+
   __device__ unsigned barrier(Barrier of, int stage) const {
     return address + kBarriersOffset + (static_cast<int>(of) * kStages + stage) * 8;
   }
@@ -902,25 +936,24 @@ struct Memory {
   __device__ void start_barriers() const {
     for (int stage = 0; stage < kStages; ++stage) {
       mbarrier_init(barrier(Barrier::keys_full, stage), 4);  // warps
-      mbarrier_init(barrier(Barrier::values_copied, stage), 4);
       mbarrier_init(barrier(Barrier::values_full, stage), 4);
-      mbarrier_init(barrier(Barrier::keys_empty, stage), 4 * kConsumers);
-      mbarrier_init(barrier(Barrier::values_empty, stage), 4 * kConsumers);
+      mbarrier_init(barrier(Barrier::empty, stage), 4 * kConsumers);
     }
+    mbarrier_init(barrier(Barrier::values_copied, 0), 4);
     fence_proxy_async();  // what copies do at barriers comes after
   }
 
-  __device__ void wait_full(Barrier of, const Turn& stage) const {
+  __device__ void wait_full(Barrier of, const Stage& stage) const {
     mbarrier_wait(barrier(of, stage.index), stage.parity);
   }
   // The first time round nothing has to be left.
-  __device__ void wait_empty(Barrier of, const Turn& stage) const {
-    mbarrier_wait(barrier(of, stage.index), stage.parity ^ 1);
+  __device__ void wait_empty(const Stage& stage) const {
+    mbarrier_wait(barrier(Barrier::empty, stage.index), stage.parity ^ 1);
   }
   // A warp's arrival, when all its lanes are done.
-  __device__ void arrive(Barrier of, const Stage& stage) const {
+  __device__ void arrive(Barrier of, int stage) const {
     __syncwarp();
-    if (lane_id() == 0) mbarrier_arrive(barrier(of, stage.index));
+    if (lane_id() == 0) mbarrier_arrive(barrier(of, stage));
   }
 };
 
@@ -952,19 +985,21 @@ constexpr int kStrips = kTileTokens / 16;
 constexpr int kWarpStrips = (kStrips + 3) / 4;
 constexpr int kWarpTokens = 16 * kWarpStrips;
 
-// In the tile; beyond it where the warps before have all of them.
-inline __device__ int first_strip_of_warp() { return warp_id() % 4 * kWarpStrips; }
+// In the tile; beyond it where the warps before have all of them. Read anew each time, as the
+// producer has no registers for all that is computed from it.
+inline __device__ int first_strip_of_warp() { return mov_tid_x() / 32 % 4 * kWarpStrips; }
 
 // The row of a token that is not there or not wanted: no box from there on has one that is.
 constexpr int kNoRow = -kTileTokens;
 
 // Where in the cache the warp's tokens of a tile are. A layer's rows number fewer than 2^31.
-class WarpRows {
+class TileRows {
  public:
   static constexpr int kLookUps = (kWarpTokens + 31) / 32;
 
   // Starts to find those of the tile at `first_token`, of which tokens before `end` are wanted.
   __device__ void look_up(const KvCache& cache, int first_token, int end) {
+    first_token_ = first_token;
 #pragma unroll
     for (int i = 0; i < kLookUps; ++i) {
       const int place = tile_place(i);
@@ -983,13 +1018,23 @@ class WarpRows {
   static __device__ bool is_mine(int i) {
     return 32 * (i + 1) <= kWarpTokens || 32 * i + lane_id() < kWarpTokens;
   }
-  __device__ int row(const KvCache& cache, int first_token, int i) const {
+  __device__ int row(const KvCache& cache, int i) const {
     const int row = static_cast<int>(KvLayout::row_in(
-        page_[i], cache, sequence_of_block(), kv_head_of_block(), first_token + tile_place(i)));
+        page_[i], cache, sequence_of_block(), kv_head_of_block(), first_token_ + tile_place(i)));
     return page_[i] < 0 ? kNoRow : row;
   }
 
+  // The row of any of the warp's tokens, for which all lanes ask at once.
+  __device__ int row_of(const KvCache& cache, int token) const {
+    int row = this->row(cache, 0);
+    for (int i = 1; i < kLookUps; ++i) {
+      if (token / 32 == i) row = this->row(cache, i);
+    }
+    return __shfl_sync(0xffffffff, row, token % 32);
+  }
+
  private:
+  int first_token_;
   int page_[kLookUps];
 };
 
@@ -1034,49 +1079,39 @@ inline __device__ bool elect_sync() {
 // tells it to. A box comes whole, also where not all of its rows are wanted: these may hold
 // anything.
 struct TileCopy {
-  static constexpr bool kInGroups = false;             // copies are not the threads' own
-  static constexpr bool kArrives = !Scale::kPerToken;  // keys are there without a word from anyone
-
-  // Starts to copy the warp's rows of the tile at `first_token`, V to this buffer.
-  static __device__ void start(const PrefillKernelArguments& arguments, const WarpRows& rows,
-                               int first_token, const Memory& memory, const Stage& to, int buffer) {
-    const unsigned keys = memory.barrier(Barrier::keys_full, to.index);
-    const unsigned values = memory.barrier(Barrier::values_copied, buffer);
+  // Starts to copy the warp's rows of a tile to matrices of K and of V. A phase of their barriers
+  // does not end before they are there.
+  static __device__ void start(const PrefillKernelArguments& arguments, const TileRows& rows,
+                               const Memory&, unsigned keys, unsigned keys_barrier, unsigned values,
+                               unsigned values_barrier) {
     const bool elected = elect_sync();
     if (elected) {
-      const int rows = boxes() * kBoxRows;
-      if constexpr (kArrives) {
-        mbarrier_arrive_expect_tx(keys, rows * KeyMatrix::kRowBytes);
-      } else {
-        mbarrier_expect_tx(keys, rows * KeyMatrix::kRowBytes);
-      }
-      mbarrier_arrive_expect_tx(values, rows * Values::Copied::kRowBytes);
+      mbarrier_expect_tx(keys_barrier, boxes() * kBoxRows * KeyMatrix::kRowBytes);
+      mbarrier_expect_tx(values_barrier, boxes() * kBoxRows * Values::Copied::kRowBytes);
     }
 #pragma unroll
     for (int box = 0; box < kBoxes; ++box) {
       if (box >= boxes()) break;
       const int token = box * kBoxRows;
-      const int row =
-          __shfl_sync(0xffffffff, rows.row(arguments.cache, first_token, token / 32), token % 32);
+      const int row = rows.row_of(arguments.cache, token);
       if (!elected) continue;
       const int place = 16 * first_strip_of_warp() + token;
-      copy<KeyMatrix>(memory.keys(to.index), place, &arguments.k_map, row, keys);
-      copy<Values::Copied>(memory.copied_values(buffer), place, &arguments.v_map, row, values);
+      copy<KeyMatrix>(keys, place, arguments.k_map, row, keys_barrier);
+      copy<Values::Copied>(values, place, arguments.v_map, row, values_barrier);
     }
   }
 
-  // Waits for a tile's V, of which the warp's rows from token `wanted` on become zeros, so that no
-  // NaN that no one wrote is multiplied. The turn is a round ahead.
-  static __device__ void finish_values(const Memory& memory, const Turn& copied_to, int wanted) {
-    memory.wait_empty(Barrier::values_copied, copied_to);
+  // The warp's rows of V from token `wanted` of the tile on become zeros, so that no NaN that no
+  // one wrote is multiplied.
+  static __device__ void finish(char* values, int wanted) {
     if (wanted >= kTileTokens) return;
     using Copied = Values::Copied;
-    char* const copied = memory.base + (memory.copied_values(copied_to.index) - memory.address);
+    const int first = 16 * first_strip_of_warp();
 #pragma unroll 1
     for (int i = mov_laneid(); i < kWarpTokens * Copied::kUnits; i += 32) {
-      const int token = 16 * first_strip_of_warp() + i / Copied::kUnits;
+      const int token = first + i / Copied::kUnits;
       if (token < wanted || token >= kTileTokens) continue;
-      *reinterpret_cast<uint4*>(copied + Copied::unit(token, i % Copied::kUnits)) = {};
+      *reinterpret_cast<uint4*>(values + Copied::unit(token, i % Copied::kUnits)) = {};
     }
     __syncwarp();
   }
@@ -1091,11 +1126,11 @@ struct TileCopy {
   }
 
   template <class To>
-  static __device__ void copy(unsigned to, int place, const TensorMap* map, int row,
+  static __device__ void copy(unsigned to, int place, const TensorMap& map, int row,
                               unsigned barrier) {
 #pragma unroll
     for (int piece = 0; piece < To::kRowBytes / To::kPiece; ++piece) {
-      cp_async_bulk_tensor_2d(to + place * To::kPiece + piece * To::kPieceBytes, map,
+      cp_async_bulk_tensor_2d(to + place * To::kPiece + piece * To::kPieceBytes, &map,
                               piece * To::kPiece, row, barrier);
     }
   }
@@ -1139,7 +1174,25 @@ constexpr int kTileSteps = kTileTokens / Mma::kStepTokens;  // products deep is 
 // A lane's part of 64 rows: of each 8 columns, 2t and 2t + 1 of row g, then of row g + 8.
 using Scores = float[kTileTokens / 2];
 using Outputs = float[kHeadDimV / 2];
-using Weights = unsigned[kTileSteps][4];
+
+// A tile's weights as operands, a product's registers being upper and lower rows of the first half
+// of its tokens, then of the second; and their sums over the lane's columns, unless V has columns
+// of ones.
+struct Weights {
+  unsigned steps[kTileSteps][4];
+  float sums[2];
+};
+
+// What the lane's two rows have so far, and what it is multiplied by before more joins it. Without
+// columns of ones `sums` is a part: the lane's.
+struct Totals {
+  Outputs outputs = {};
+  float sums[2] = {};  // of the weights
+};
+struct Rescale {
+  float outputs[2];
+  float sums[2];
+};
 
 // Starts S = Q K^T, one group of products.
 inline __device__ void multiply_keys(Scores& scores, unsigned query, unsigned keys) {
@@ -1153,6 +1206,25 @@ inline __device__ void multiply_keys(Scores& scores, unsigned query, unsigned ke
   wgmma_commit_group();
 }
 
+template <class Sum = Mma::WeightSum>
+inline __device__ void pack(Weights& packed, const Scores& weights) {
+  constexpr int kTiles = Mma::kPack / 2;  // of 8 tokens, in a register
+  Sum sums[2];
+#pragma unroll
+  for (int i = 0; i < 4 * kTileSteps; ++i) {
+    const int half = i % 2;
+    const int first = i / 4 * Mma::kStepTokens / 8 + i % 4 / 2 * kTiles;
+    float values[Mma::kPack];
+    for (int j = 0; j < Mma::kPack; ++j) {
+      values[j] = weights[4 * (first + j / 2) + 2 * half + j % 2];
+    }
+    unsigned& word = packed.steps[i / 4][i % 4];
+    word = Mma::pack(values);
+    if constexpr (Values::kOnes == 0) sums[half].add(word);
+  }
+  for (int half = 0; half < 2; ++half) packed.sums[half] = sums[half].value();
+}
+
 // P V of kSteps products' tokens, from the first one's on, and of as many dims as there are sums.
 template <int kFirst, int kSteps, bool kAccumulate, int kSums>
 inline __device__ void multiply_values(float (&sums)[kSums], const Weights& weights,
@@ -1160,61 +1232,71 @@ inline __device__ void multiply_values(float (&sums)[kSums], const Weights& weig
   const unsigned long long b = Values::Operand::descriptor(values);
 #pragma unroll
   for (int step = kFirst; step < kFirst + kSteps; ++step) {
-    wgmma(sums, weights[step], b + Values::offset(step, dim), kAccumulate || step > kFirst);
+    wgmma(sums, weights.steps[step], b + Values::offset(step, dim), kAccumulate || step > kFirst);
   }
 }
 
 // ---- templates/accumulate_tile/two_level.cuh ----------------------------------------------------
 
 // The tensor cores sum the products of kPromoteTokens tokens from zero, and fp32 additions sum
-// these: the tensor cores' accumulator is narrow (14 bits for fp8). One sum is kChunk dims wide, as
-// one of all dims would double O's registers.
+// these parts: the tensor cores' accumulator is narrow (14 bits for fp8). A part is kChunk dims
+// wide, as one of all dims would double O's registers; the last ones have V's columns of ones too.
 struct Accumulation {
-  // O becomes O * factor + P V. With kAhead, `start` starts one group of products behind it,
-  // which is left to run; else none.
-  template <bool kAhead, class Start>
-  static __device__ void add(Outputs& outputs, const Weights& weights, unsigned values,
-                             const float (&factor)[2], Start start) {
-    float sums[2][kChunk / 2];
-    multiply<0>(sums[0], weights, values);
-    add_from<0, kAhead>(outputs, sums, weights, values, factor, start);
+  // O becomes O * rescale + P V, and the weights' sums likewise.
+  static __device__ void add(Totals& totals, const Weights& weights, unsigned values,
+                             const Rescale& rescale) {
+    if constexpr (kColumns == 0) {
+      for (int half = 0; half < 2; ++half) {
+        totals.sums[half] = totals.sums[half] * rescale.sums[half] + weights.sums[half];
+      }
+    }
+    float part[kChunk / 2];
+    float last[kChunk / 2 + kColumns];
+    add_from<0>(totals, part, last, weights, values, rescale);
   }
 
  private:
-  static constexpr int kSteps = kPromoteTokens / Mma::kStepTokens;  // of a sum
-  static constexpr int kChunkSums = kTileTokens / kPromoteTokens;
-  static constexpr int kSums = kHeadDimV / kChunk * kChunkSums;
+  static constexpr int kSteps = kPromoteTokens / Mma::kStepTokens;  // of a part
+  static constexpr int kChunkParts = kTileTokens / kPromoteTokens;
+  static constexpr int kParts = kHeadDimV / kChunk * kChunkParts;
+  static constexpr int kColumns = Values::kOnes / 2;  // of ones, that a lane has: two of each row
 
-  template <int kSum>
-  static __device__ void multiply(float (&sum)[kChunk / 2], const Weights& weights,
-                                  unsigned values) {
-    wgmma_fence();
-    multiply_values<kSum % kChunkSums * kSteps, kSteps, false>(sum, weights, values,
-                                                               kSum / kChunkSums * kChunk);
-    wgmma_commit_group();
+  // From one part on, one after the other in the same registers, as there are none for more. While
+  // a consumer waits for one, the others have their turns.
+  template <int kPart>
+  static __device__ void add_from(Totals& totals, float (&part)[kChunk / 2],
+                                  float (&last)[kChunk / 2 + kColumns], const Weights& weights,
+                                  unsigned values, const Rescale& rescale) {
+    if constexpr (kPart < kParts - kChunkParts) {
+      add<kPart>(totals, part, weights, values, rescale);
+    } else {
+      add<kPart>(totals, last, weights, values, rescale);
+    }
+    if constexpr (kPart + 1 < kParts) {
+      add_from<kPart + 1>(totals, part, last, weights, values, rescale);
+    }
   }
 
-  // From one sum on: it is added while the next one is made.
-  template <int kSum, bool kAhead, class Start>
-  static __device__ void add_from(Outputs& outputs, float (&sums)[2][kChunk / 2],
-                                  const Weights& weights, unsigned values, const float (&factor)[2],
-                                  Start start) {
-    constexpr bool kLast = kSum + 1 == kSums;
-    if constexpr (kLast) {
-      start();
-    } else {
-      multiply<kSum + 1>(sums[(kSum + 1) % 2], weights, values);
-    }
-    wgmma_wait_group<kLast ? kAhead : 1>();
-    float(&sum)[kChunk / 2] = sums[kSum % 2];
-    hold(sum);
+  template <int kPart, int kSums>
+  static __device__ void add(Totals& totals, float (&part)[kSums], const Weights& weights,
+                             unsigned values, const Rescale& rescale) {
+    constexpr bool kFirst = kPart % kChunkParts == 0;  // of its dims
+    constexpr int kDim = kPart / kChunkParts * kChunk;
+    wgmma_fence();
+    multiply_values<kPart % kChunkParts * kSteps, kSteps, false>(part, weights, values, kDim);
+    wgmma_commit_group();
+    wgmma_wait_group<0>();
+    hold(part);
 #pragma unroll
     for (int i = 0; i < kChunk / 2; ++i) {
-      float& output = outputs[kSum / kChunkSums * kChunk / 2 + i];
-      output = kSum % kChunkSums == 0 ? fmaf(output, factor[i / 2 % 2], sum[i]) : output + sum[i];
+      float& output = totals.outputs[kDim / 2 + i];
+      output = kFirst ? fmaf(output, rescale.outputs[i / 2 % 2], part[i]) : output + part[i];
     }
-    if constexpr (!kLast) {
-      add_from<kSum + 1, kAhead>(outputs, sums, weights, values, factor, start);
+    if constexpr (kSums > kChunk / 2) {
+      for (int half = 0; half < 2; ++half) {
+        const float sum = Values::sum(&part[kChunk / 2 + 2 * half]);
+        totals.sums[half] = totals.sums[half] * (kFirst ? rescale.sums[half] : 1) + sum;
+      }
     }
   }
 };
@@ -1255,6 +1337,24 @@ struct Sinks {
   static __device__ float join(const PrefillArguments&, int, float&) { return 1; }
 };
 
+// ---- templates/ptx/in_place.cuh -----------------------------------------------------------------
+
+// Loads and products that stay where they are and take no registers but their own, where the
+// compiler would begin so many at once that it has none left.
+
+inline __device__ float2 ld_shared(const float2* pair) {
+  float2 result;
+  asm volatile("ld.shared.v2.f32 {%0, %1}, [%2];"
+               : "=f"(result.x), "=f"(result.y)
+               : "r"(static_cast<unsigned>(__cvta_generic_to_shared(pair)))
+               : "memory");
+  return result;
+}
+
+inline __device__ void mul_rn_f32(float& value, float factor) {
+  asm volatile("mul.rn.f32 %0, %0, %1;" : "+f"(value) : "f"(factor));
+}
+
 // ---- templates/ptx/special.cuh ------------------------------------------------------------------
 
 // The special function unit: relative error about 2^-22, subnormals flushed to zero.
@@ -1281,34 +1381,36 @@ inline __device__ float rcp_approx_ftz(float x) {
 
 // A lane's two columns' numbers, of as many as a tile has tokens.
 inline __device__ float2 column_pair(const float* numbers, int tile) {
-  return reinterpret_cast<const float2*>(numbers)[4 * tile + lane_id() % 4];
+  return ld_shared(reinterpret_cast<const float2*>(numbers) + 4 * tile + lane_id() % 4);
 }
 
 // A consumer's online softmax, in base 2. A lane keeps rows g and g + 8 of its warp's 16.
 class Softmax {
  public:
-  // `row` is the lane's rows in the block, and `scale` that of their queries.
-  __device__ Softmax(const PrefillArguments& arguments, const Rows& rows, const int (&row)[2],
-                     const float (&scale)[2]) {
-    const float logit_scale = kLogitScale * Scale::of_head(arguments.cache.k_scale, rows.kv_head);
+  // `scale` is that of the lane's rows' queries.
+  __device__ Softmax(const Sight& sight, float logit_scale, const float (&scale)[2])
+      : sight_(sight) {
     for (int half = 0; half < 2; ++half) {
       logit_scale_[half] = logit_scale * scale[half];
-      position_[half] = rows.position(min(row[half], rows.count - 1));
       maximum[half] = minus_infinity();
-      sum[half] = 0;
     }
-    all_see_from_ = Mask::first(rows.position(rows.count - 1));
-    all_see_to_ = Mask::end(rows.position(0), rows.kv_length);
-    kv_length_ = rows.kv_length;
+  }
+
+  // Whether there are rows that do not see all tokens of a tile.
+  __device__ bool hides(int first_token) const {
+    return first_token < sight_.from || first_token + kTileTokens > sight_.to;
   }
 
   // Scores become logits; those of tokens that a row does not see become minus infinity.
-  __device__ void scale(Scores& scores, const float* key_scales, int first_token) const {
+  __device__ void scale(Scores& scores, const float* key_scales, bool hides,
+                        int first_token) const {
     if constexpr (Scale::kPerToken) {
 #pragma unroll
       for (int tile = 0; tile < kTokenTiles; ++tile) {
         const float2 scale = column_pair(key_scales, tile);
-        for (int j = 0; j < 4; ++j) scores[4 * tile + j] *= j % 2 == 0 ? scale.x : scale.y;
+        for (int j = 0; j < 4; ++j) {
+          mul_rn_f32(scores[4 * tile + j], j % 2 == 0 ? scale.x : scale.y);
+        }
       }
     }
     if constexpr (Softcap::kOn) {
@@ -1317,36 +1419,40 @@ class Softmax {
         scores[i] = Softcap::apply(scores[i] * logit_scale_[i / 2 % 2]);
       }
     }
-    if (first_token < all_see_from_ || first_token + kTileTokens > all_see_to_) {
-      hide(scores, first_token);
-    }
+    if (hides) hide(scores, first_token);
   }
 
-  // Logits become weights. O is to be multiplied by `factor` before they join it.
-  __device__ void weigh(Weights& weights, float (&factor)[2], Scores& scores,
-                        const float* factors) {
-    for (int half = 0; half < 2; ++half) factor[half] = exponentiate(scores, half);
-    Mma::WeightSum sums[2];
+  // The maximum rises to that of a tile's logits: what the weights so far are to be multiplied by.
+  __device__ void raise(float (&correction)[2], const Scores& scores) {
+    for (int half = 0; half < 2; ++half) correction[half] = raise(scores, half);
+  }
+
+  // Logits become weights, each times its token's factor. They are relative to the power of two
+  // next above the maximum, so that how a weight is rounded does not depend on what came before it.
+  __device__ void weigh(Scores& scores, const float* factor_exponents) const {
 #pragma unroll
-    for (int step = 0; step < kTileSteps; ++step) pack(weights[step], scores, factors, step, sums);
-    for (int half = 0; half < 2; ++half) sum[half] += sums[half].value();
-    if constexpr (Scale::kPerToken) {
-      for (float& value : factor) value *= factors[kTileTokens];
+    for (int tile = 0; tile < kTokenTiles; ++tile) {
+      float2 exponent = {0, 0};
+      if constexpr (Scale::kPerToken) exponent = column_pair(factor_exponents, tile);
+      for (int j = 0; j < 4; ++j) {
+        const int half = j / 2;
+        float& score = scores[4 * tile + j];
+        const float offset = (j % 2 == 0 ? exponent.x : exponent.y) - anchor(half);
+        score = ex2_approx_ftz(fmaf(score, scale_of(half), offset));
+      }
     }
   }
 
   float maximum[2];  // of the logits, in base 2, rounded up
-  float sum[2];      // over the tokens of this lane's columns
 
  private:
   __device__ void hide(Scores& scores, int first_token) const {
     const int column = first_token + lane_id() % 4 * 2;
 #pragma unroll
     for (int half = 0; half < 2; ++half) {
-      unsigned position[1] = {static_cast<unsigned>(position_[half])};
-      hold(position);  // its limits are not worth registers all the while
-      const int first = Mask::first(position[0]) - column;
-      const int end = Mask::end(position[0], kv_length_) - column;
+      const int position = sight_.position[row_of_lane(half)];
+      const int first = Mask::first(position) - column;
+      const int end = Mask::end(position, sight_.kv_length) - column;
 #pragma unroll
       for (int i = 0; i < kTileTokens / 4; ++i) {
         const int token = 8 * (i / 2) + i % 2;
@@ -1355,61 +1461,25 @@ class Softmax {
     }
   }
 
-  // Returns what the row's weights so far are to be multiplied by. They are relative to the power
-  // of two next above the maximum, so that how a weight is rounded does not depend on what came
-  // before it.
-  __device__ float exponentiate(Scores& scores, int half) {
+  __device__ float scale_of(int half) const { return Softcap::kOn ? 1 : logit_scale_[half]; }
+  // What a logit is less of, in the exponent.
+  __device__ float anchor(int half) const { return finite(maximum[half]) - Mma::kWeightExponent; }
+
+  __device__ float raise(const Scores& scores, int half) {
     float largest = minus_infinity();
 #pragma unroll
     for (int tile = 0; tile < kTokenTiles; ++tile) {
       const int i = 4 * tile + 2 * half;
       largest = fmaxf(largest, fmaxf(scores[i], scores[i + 1]));
     }
-    const float scale = Softcap::kOn ? 1 : logit_scale_[half];
-    largest = fmaxf(maximum[half], ceilf(quad_max(largest) * scale));
+    largest = fmaxf(maximum[half], ceilf(quad_max(largest) * scale_of(half)));
     const float correction = ex2_approx_ftz(maximum[half] - finite(largest));
-    const float anchor = finite(largest) - Mma::kWeightExponent;
     maximum[half] = largest;
-    sum[half] *= correction;
-#pragma unroll
-    for (int tile = 0; tile < kTokenTiles; ++tile) {
-      for (int j = 0; j < 2; ++j) {
-        float& score = scores[4 * tile + 2 * half + j];
-        score = ex2_approx_ftz(fmaf(score, scale, -anchor));
-      }
-    }
     return correction;
   }
 
-  // The weights of one product as its first operand: registers are upper and lower rows of the
-  // first half of the tokens, then of the second.
-  __device__ void pack(unsigned (&a)[4], const Scores& weights, const float* factors, int step,
-                       Mma::WeightSum (&sums)[2]) {
-    constexpr int kTiles = Mma::kPack / 2;  // of 8 tokens, in a register
-#pragma unroll
-    for (int i = 0; i < 4; ++i) {
-      const int half = i % 2;
-      const int first = step * Mma::kStepTokens / 8 + i / 2 * kTiles;
-      float values[Mma::kPack];
-      float ratio[Mma::kPack];
-#pragma unroll
-      for (int tile = 0; tile < kTiles; ++tile) {
-        float2 pair = {1, 1};
-        if constexpr (Scale::kPerToken) pair = column_pair(factors, first + tile);
-        ratio[2 * tile] = pair.x, ratio[2 * tile + 1] = pair.y;
-        for (int j = 0; j < 2; ++j) {
-          values[2 * tile + j] = weights[4 * (first + tile) + 2 * half + j];
-        }
-      }
-      a[i] = Mma::weights(values, ratio, sums[half]);
-    }
-  }
-
+  const Sight& sight_;
   float logit_scale_[2];
-  int position_[2];  // of the lane's rows
-  int kv_length_;
-  int all_see_from_;  // tokens from here..
-  int all_see_to_;    // ..to before here are seen by all the block's rows
 };
 
 // ---- templates/ptx/memory.cuh -------------------------------------------------------------------
@@ -1498,14 +1568,13 @@ inline __device__ void bar_sync() {
 
 // ---- templates/prefill/consumer.cuh -------------------------------------------------------------
 
-// A lane's two rows: of its warp's 16, g and g + 8.
+// A lane's two rows.
 struct LaneRows {
   int row[2];  // in the block
 
-  explicit __device__ LaneRows(int consumer) {
-    for (int half = 0; half < 2; ++half) {
-      row[half] = consumer * kConsumerRows + warp_id() % 4 * 16 + lane_id() / 4 + 8 * half;
-    }
+  __device__ LaneRows() {
+    const int consumer = warp_id() / 4 - 1;
+    for (int half = 0; half < 2; ++half) row[half] = consumer * kConsumerRows + row_of_lane(half);
   }
 };
 
@@ -1559,17 +1628,30 @@ inline __device__ void store_queries(float (&scale)[2], const PrefillArguments& 
   }
 }
 
+// Rows beyond the block's see what its last one does.
+inline __device__ void store_sight(Sight& sight, const Rows& rows, const LaneRows& lane) {
+  const auto position = [&](int row) { return rows.position(min(row, rows.count - 1)); };
+  if (lane_id() % 4 == 0) {
+    for (int row : lane.row) sight.position[row % kConsumerRows] = position(row);
+  }
+  if (threadIdx.x % kWarpgroupThreads == 0) {
+    sight.from = Mask::first(position(lane.row[0] + kConsumerRows - 1));
+    sight.to = Mask::end(position(lane.row[0]), rows.kv_length);
+    sight.kv_length = rows.kv_length;
+  }
+}
+
 // The end of a consumer's rows, whose outputs are in units of `unit`: the sink joins, and output
 // and log-sum-exp (natural, the sink included: the logarithm of what the output was divided by) are
 // written, a row's dims four at a time.
 inline __device__ void finish_rows(const PrefillArguments& arguments, const Rows& rows,
                                    const LaneRows& lane, const Softmax& softmax,
-                                   const Outputs& outputs, float unit) {
+                                   const Totals& totals, float unit) {
 #pragma unroll
   for (int half = 0; half < 2; ++half) {
     const int row = min(lane.row[half], rows.count - 1);
     const long long index = index_of(rows, row);
-    const float sum = quad_sum(softmax.sum[half]);
+    const float sum = Values::kOnes > 0 ? totals.sums[half] : quad_sum(totals.sums[half]);
     float lse = softmax.maximum[half] + lg2_approx_ftz(sum) - Mma::kWeightExponent;
     const float share = Sinks::join(arguments, rows.head(row), lse);
     const float factor = sum > 0 ? share * unit * rcp_approx_ftz(sum) : 0;
@@ -1582,7 +1664,7 @@ inline __device__ void finish_rows(const PrefillArguments& arguments, const Rows
 #pragma unroll
     for (int pair = 0; pair < kPairs; ++pair) {
       float values[8] = {};  // formats pack eight
-      quad[pair] = Values::quad(values, outputs, pair, half);
+      quad[pair] = Values::quad(values, totals.outputs, pair, half);
       for (int i = 0; i < 4; ++i) {
         values[i] = Output::scaled(values[i] * factor, arguments.output_scale);
       }
@@ -1610,231 +1692,267 @@ inline __device__ void finish_rows(const PrefillArguments& arguments, const Rows
 class Consumer {
  public:
   __device__ Consumer(const PrefillArguments& arguments, const Memory& memory)
-      : arguments_(arguments), memory_(memory) {}
+      : arguments_(arguments),
+        memory_(memory),
+        consumer_(__shfl_sync(0xffffffff, warp_id() / 4 - 1, 0)) {}
 
   __device__ void run() {
     const Rows rows = rows_of_prefill(arguments_);
-    const Tokens tokens = tokens_of(rows);
-    token_ = tokens.first, end_ = tokens.end;
-    const LaneRows lane(consumer());
+    const Tokens found = tokens_of(rows);
+    const Tokens tokens = {__shfl_sync(0xffffffff, found.first, 0),
+                           __shfl_sync(0xffffffff, found.end, 0)};
+    const LaneRows lane;
     float scale[2];
-    store_queries(scale, arguments_, rows, lane, memory_.base + consumer() * QueryMatrix::kBytes);
+    store_queries(scale, arguments_, rows, lane, memory_.base + consumer_ * QueryMatrix::kBytes);
     fence_proxy_async();
-    if (consumer() == 0) {
+    store_sight(memory_.sight(consumer_), rows, lane);
+    if (consumer_ == 0) {
       bar_sync<1, kWarpgroupThreads>();
-    } else {
+    } else if (consumer_ == 1) {
       bar_sync<2, kWarpgroupThreads>();
-    }
-    Softmax softmax(arguments_, rows, lane.row, scale);
-    Outputs outputs = {};
-    Scores scores;
-    if constexpr (kScoresAhead) {
-      start(scores, stage_);
-#pragma unroll 1
-      while (token_ + kTileTokens < end_) add_tile<true>(outputs, scores, softmax);
-      add_tile<false>(outputs, scores, softmax);
     } else {
+      bar_sync<3, kWarpgroupThreads>();
+    }
+    const float logit_scale = kLogitScale * Scale::of_head(arguments_.cache.k_scale, rows.kv_head);
+    Softmax softmax(memory_.sight(consumer_), logit_scale, scale);
+    Totals totals;
+    Stage stage;
 #pragma unroll 1
-      while (token_ < end_) {
-        start(scores, stage_);
-        add_tile<false>(outputs, scores, softmax);
-      }
+    for (int token = tokens.first; token < tokens.end; token += kTileTokens) {
+      add_tile(totals, softmax, stage, token);
+      stage.advance();
     }
     // The rows once more, which would have taken registers all the while.
-    finish_rows(arguments_, rows_of_prefill(arguments_), lane, softmax, outputs, unit());
+    finish_rows(arguments_, rows_of_prefill(arguments_), LaneRows(), softmax, totals, unit(stage));
   }
 
  private:
-  static __device__ int consumer() { return warp_id() / 4 - 1; }
-
   // What O is in units of: V's scale, or the largest of those of all tokens, which the last tile's
-  // factors end with.
-  __device__ float unit() const {
+  // factors, those of the stage before, end with.
+  __device__ float unit(const Stage& stage) const {
     if constexpr (!Scale::kPerToken) {
       return Scale::of_head(arguments_.cache.v_scale, kv_head_of_block());
     }
-    return memory_.factors(stage_.factors.before().index)[kTileTokens + 1];
+    return memory_.factors({(stage.index + kStages - 1) % kStages})[kTileTokens + 1];
   }
 
-  // Starts a tile's scores, once its keys are there.
-  __device__ void start(Scores& scores, const Stage& stage) const {
+  // The tile at `token` joins O. While a consumer waits for products, the others have their turns.
+  // Weights are packed after a wait for memory, as the compiler moves nothing across: packed one
+  // after the other between the exponentials, each would wait for its own.
+  __device__ void add_tile(Totals& totals, Softmax& softmax, const Stage& stage, int token) const {
+    Scores scores;
     memory_.wait_full(Barrier::keys_full, stage);
-    multiply_keys(scores, memory_.queries(consumer()), memory_.keys(stage.index));
-  }
-
-  // A tile joins O; with kAhead the next one's scores are started, and left to run. All waits for
-  // memory come before any product is started: the compiler waits for products that are in flight
-  // across one.
-  template <bool kAhead>
-  __device__ void add_tile(Outputs& outputs, Scores& scores, Softmax& softmax) {
-    const Stage stage = stage_;
+    multiply_keys(scores, memory_.queries(consumer_), memory_.keys(stage.index));
+    const bool hides = softmax.hides(token);
     wgmma_wait_group<0>();
     hold(scores);
-    if constexpr (!Scale::kPerToken) memory_.arrive(Barrier::keys_empty, stage);
-    softmax.scale(scores, memory_.key_scales(stage), token_);
-    if constexpr (Scale::kPerToken) memory_.arrive(Barrier::keys_empty, stage);
-    Weights weights;
-    float factor[2];
-    softmax.weigh(weights, factor, scores, memory_.factors(stage));
-    stage_.advance();
+    softmax.scale(scores, memory_.key_scales(stage), hides, token);
+    Rescale rescale;
+    softmax.raise(rescale.sums, scores);
+    softmax.weigh(scores, memory_.factors(stage));
     memory_.wait_full(Barrier::values_full, stage);
-    if constexpr (kAhead) memory_.wait_full(Barrier::keys_full, stage_);
-    for (unsigned(&step)[4] : weights) hold(step);
-    Accumulation::add<kAhead>(outputs, weights, memory_.values(stage.index), factor, [&] {
-      if constexpr (kAhead) {
-        multiply_keys(scores, memory_.queries(consumer()), memory_.keys(stage_.index));
-      }
-    });
-    memory_.arrive(Barrier::values_empty, stage);
-    token_ += kTileTokens;
+    Weights weights;
+    pack(weights, scores);
+    for (int half = 0; half < 2; ++half) {
+      rescale.outputs[half] = rescale.sums[half];
+      if constexpr (Scale::kPerToken) rescale.outputs[half] *= memory_.factors(stage)[kTileTokens];
+    }
+    Accumulation::add(totals, weights, memory_.values(stage.index), rescale);
+    memory_.arrive(Barrier::empty, stage.index);
   }
 
   const PrefillArguments& arguments_;
   const Memory& memory_;
-  int token_;  // first one of the tile that joins O next
-  int end_;
-  Stage stage_;  // of that tile
+  int consumer_;
 };
 
-// ---- templates/ptx/cp_async.cuh -----------------------------------------------------------------
+// ---- templates/prefill/ones.cuh -----------------------------------------------------------------
 
-// Copies from global to shared memory that pass no register and complete in groups. `shared` is an
-// address in shared memory; of the copied bytes, those beyond `bytes` are zero and are not read.
-
-inline __device__ void cp_async_16(unsigned shared, unsigned long long global, int bytes) {
-  asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(shared), "l"(global),
-               "r"(bytes)
-               : "memory");
+// V's columns of ones of tokens that have no scales of their own, once for all tiles.
+inline __device__ void store_ones(const Memory& memory) {
+  if constexpr (Values::kOnes > 0 && !Scale::kPerToken) {
+    using Operand = Values::Operand;
+    const float ones[8] = {1, 1, 1, 1, 1, 1, 1, 1};
+    unsigned words[2 * Cache::kBytes];
+    Cache::pack(words, ones);
+    constexpr int kUnits = Values::kOnes * Operand::kUnits;  // of a stage
+    for (int i = threadIdx.x; i < kStages * kUnits; i += kThreads) {
+      const int row = kHeadDimV + i % 8, unit = i % kUnits / 8;
+      char* const values = memory.at(memory.values(i / kUnits));
+      *reinterpret_cast<uint4*>(values + Operand::unit(row, unit)) = {words[0], words[0], words[0],
+                                                                      words[0]};
+    }
+    fence_proxy_async();
+  }
 }
 
-inline __device__ void cp_async_4(unsigned shared, unsigned long long global, int bytes) {
-  asm volatile("cp.async.ca.shared.global [%0], [%1], 4, %2;" ::"r"(shared), "l"(global), "r"(bytes)
-               : "memory");
+// Those of the warp's tokens of a tile, in the order that V's have. Weights that were multiplied by
+// factors count for what they were: even columns have the factors' reciprocals up to kOddColumns,
+// odd ones the larger, divided by it. A factor below 2^-16 leaves its weight so few of e4m3's bits
+// that it may count for less.
+inline __device__ void store_ones(const Memory& memory, const Stage& stage) {
+  using Operand = Values::Operand;
+  const int lane = mov_laneid();  // the producer has no registers for places all the while
+  const int row = lane % 16 / 4 * 2, t = lane % 4;
+  char* const values = memory.at(memory.values(stage.index)) + 4 * t;
+#pragma unroll 1
+  for (int i = lane / 16; i < kWarpStrips; i += 2) {
+    const int strip = first_strip_of_warp() + i;
+    if (kStrips % 4 != 0 && strip >= kStrips) break;
+    const float* const exponents = memory.factors(stage) + 16 * strip;
+    float columns[8];  // an even one's four tokens, then an odd one's
+    for (int j = 0; j < 4; ++j) {
+      const int exponent = static_cast<int>(exponents[2 * t + j % 2 + j / 2 * 8]);
+      const float reciprocal = __uint_as_float(127 - exponent << 23);
+      const bool odd = reciprocal > Values::kOddColumns;
+      columns[j] = odd ? 0 : reciprocal;
+      columns[4 + j] = odd ? reciprocal * (1 / Values::kOddColumns) : 0;
+    }
+    unsigned words[2 * Cache::kBytes];
+    Cache::pack(words, columns);
+    for (int j = 0; j < 2; ++j) {
+      *reinterpret_cast<unsigned*>(values + Operand::unit(kHeadDimV + row + j, strip)) = words[j];
+    }
+  }
 }
 
-inline __device__ void cp_async_commit_group() {
-  asm volatile("cp.async.commit_group;" ::: "memory");
+// ---- templates/ptx/load_if.cuh ------------------------------------------------------------------
+
+// Loads of global memory, 4 or 16 bytes a lane, by those lanes that want them: the others get
+// zeros, and their addresses are not read.
+
+inline __device__ void ld_global_if(unsigned (&words)[1], unsigned long long address, bool wanted) {
+  asm volatile(
+      "{\n\t"
+      ".reg .pred wanted;\n\t"
+      "setp.ne.u32 wanted, %2, 0;\n\t"
+      "mov.u32 %0, 0;\n\t"
+      "@wanted ld.global.u32 %0, [%1];\n\t"
+      "}"
+      : "=&r"(words[0])
+      : "l"(address), "r"(static_cast<unsigned>(wanted))
+      : "memory");
 }
 
-// Until at most kPending of the thread's newest groups are incomplete.
-template <int kPending>
-inline __device__ void cp_async_wait_group() {
-  asm volatile("cp.async.wait_group %0;" ::"n"(kPending) : "memory");
+inline __device__ void ld_global_if(unsigned (&words)[4], unsigned long long address, bool wanted) {
+  asm volatile(
+      "{\n\t"
+      ".reg .pred wanted;\n\t"
+      "setp.ne.u32 wanted, %5, 0;\n\t"
+      "mov.u32 %0, 0;\n\t"
+      "mov.u32 %1, 0;\n\t"
+      "mov.u32 %2, 0;\n\t"
+      "mov.u32 %3, 0;\n\t"
+      "@wanted ld.global.v4.u32 {%0, %1, %2, %3}, [%4];\n\t"
+      "}"
+      : "=&r"(words[0]), "=&r"(words[1]), "=&r"(words[2]), "=&r"(words[3])
+      : "l"(address), "r"(static_cast<unsigned>(wanted))
+      : "memory");
 }
 
 // ---- templates/prefill/producer.cuh -------------------------------------------------------------
 
-// V's scales of a tile become factors of P, relative to the largest scale so far, so that P stays
-// within its format; O is in units of that largest scale. A warp does it.
-inline __device__ void relate_scales(float* factors, float largest_before) {
-  float largest = largest_before;
-#pragma unroll
-  for (int i = lane_id(); i < kTileTokens; i += 32) largest = fmaxf(largest, factors[i]);
-  // Numbers that are not negative compare as their bits do.
-  largest = __uint_as_float(__reduce_max_sync(0xffffffff, __float_as_uint(largest)));
-  const float inverse = rcp_approx_ftz(fmaxf(largest, 0x1p-126f));
-#pragma unroll
-  for (int i = lane_id(); i < kTileTokens; i += 32) factors[i] *= inverse;
-  if (lane_id() == 0) {
-    factors[kTileTokens] = largest_before * inverse;
-    factors[kTileTokens + 1] = largest;
-  }
-}
+constexpr unsigned kSmallestFactor =
+    100;  // as an exponent: nothing is left of a weight long before
 
-// The warpgroup that brings tiles to shared memory.
-class Producer {
+// The scales of a tile's tokens, of which the warp's lanes have theirs. V's, powers of two, become
+// the exponents of P's factors, relative to the largest scale so far, so that P stays within its
+// format; O is in units of that largest scale.
+class TokenScales {
  public:
-  __device__ Producer(const PrefillKernelArguments& arguments, const Tokens& tokens,
-                      const Memory& memory)
-      : arguments_(arguments), tokens_(tokens), memory_(memory) {}
+  // Starts to read those of the warp's tokens: zeros of those that are not there.
+  __device__ void load(const KvCache& cache, const TileRows& rows) {
+#pragma unroll
+    for (int i = 0; i < TileRows::kLookUps; ++i) {
+      const int row = rows.row(cache, i);
+      const long long offset = max(row, 0) * 4ll;
+      ld_global_if(k_[i], cache.k_scale + offset, row >= 0);
+      ld_global_if(v_[i], cache.v_scale + offset, row >= 0);
+    }
+  }
 
-  __device__ void run() {
-    rows_.look_up(arguments_.cache, tokens_.first, tokens_.end);
-#pragma unroll 1
-    for (int token = tokens_.first - kAhead * kTileTokens; token < tokens_.end;
-         token += kTileTokens) {
-      stage_.advance();  // to that of the tile at `token`, which it shares with the one copied next
-      const int copied_token = token + kAhead * kTileTokens;
-      if (token >= tokens_.first) publish_keys(token == tokens_.first);
-      if (token >= tokens_.first) publish_values(tokens_.end - token);
-      copy(copied_token, stage_.before());
-      if constexpr (Values::kTransposed) buffer_.advance();
+  // They go to the stage's places, once all warps have theirs.
+  __device__ void store(const Memory& memory, const Stage& stage) {
+    unsigned largest = 0;
+    for (const unsigned(&v)[1] : v_) largest = max(largest, v[0] >> 23);
+    largest = __reduce_max_sync(0xffffffff, largest);
+    unsigned* const of_warps = memory.largest(tile_++);
+    if (lane_id() == 0) of_warps[warp_id() % 4] = largest;
+    bar_sync<kConsumers + 1, kWarpgroupThreads>();
+    const unsigned before = largest_;
+    for (int warp = 0; warp < 4; ++warp) largest_ = max(largest_, of_warps[warp]);
+    float* const factors = memory.factors(stage);
+#pragma unroll
+    for (int i = 0; i < TileRows::kLookUps; ++i) {
+      const int place = TileRows::tile_place(i);
+      if (!TileRows::is_mine(i) || place >= kTileTokens) break;
+      memory.key_scales(stage)[place] = __uint_as_float(k_[i][0]);
+      factors[place] = -static_cast<float>(min(largest_ - (v_[i][0] >> 23), kSmallestFactor));
+    }
+    if (threadIdx.x == 0) {
+      factors[kTileTokens] = ex2_approx_ftz(-static_cast<float>(largest_ - before));
+      factors[kTileTokens + 1] = __uint_as_float(largest_ << 23);
     }
   }
 
  private:
-  static constexpr int kAhead = kStages - 1;  // tiles that are copied at a time
-  static constexpr bool kInGroups = TileCopy::kInGroups || Scale::kPerToken;
+  unsigned k_[TileRows::kLookUps][1];
+  unsigned v_[TileRows::kLookUps][1];
+  unsigned largest_ = 0;  // exponent, biased
+  int tile_ = 0;
+};
 
-  // Starts a tile's copies, one commit group; beyond the last tile the group is empty.
-  __device__ void copy(int first_token, const Stage& to) {
-    if (first_token < tokens_.end) {
-      memory_.wait_empty(Barrier::keys_empty, to);
-      if constexpr (!Values::kTransposed) memory_.wait_empty(Barrier::values_empty, to);
-      TileCopy::start(arguments_, rows_, first_token, memory_, to, copied(to).index);
-      if constexpr (Scale::kPerToken) copy_scales(first_token, to);
-      rows_.look_up(arguments_.cache, first_token + kTileTokens, tokens_.end);
+// The warpgroup that brings tiles to shared memory.
+class Producer {
+ public:
+  __device__ Producer(const PrefillKernelArguments& arguments, const Memory& memory)
+      : arguments_(arguments), memory_(memory) {}
+
+  // A tile's copies are started when what was copied before is in its place, and come while the
+  // consumers are tiles behind.
+  __device__ void run(const Tokens& tokens) {
+    TileRows rows;
+    rows.look_up(arguments_.cache, tokens.first, tokens.end);
+    Stage stage;
+    unsigned parity = 0;  // of V's copies
+#pragma unroll 1
+    for (int token = tokens.first; token < tokens.end; token += kTileTokens) {
+      memory_.wait_empty(stage);
+      start(rows, stage.index);
+      rows.look_up(arguments_.cache, token + kTileTokens, tokens.end);
+      if constexpr (Scale::kPerToken) scales_.store(memory_, stage);
+      memory_.arrive(Barrier::keys_full, stage.index);
+      mbarrier_wait(memory_.barrier(Barrier::values_copied, 0), parity);
+      finish_values(stage, tokens.end - token);
+      memory_.arrive(Barrier::values_full, stage.index);
+      stage.advance();
+      parity ^= 1;
     }
-    if constexpr (kInGroups) cp_async_commit_group();
   }
 
-  // Of tokens that are not there or not wanted they become zeros, which count for nothing.
-  __device__ void copy_scales(int first_token, const Stage& to) const {
-    __syncwarp();
-    const unsigned keys = static_cast<unsigned>(__cvta_generic_to_shared(memory_.key_scales(to)));
-    const unsigned values = static_cast<unsigned>(__cvta_generic_to_shared(memory_.factors(to)));
-#pragma unroll
-    for (int i = 0; i < WarpRows::kLookUps; ++i) {
-      const int place = WarpRows::tile_place(i);
-      if (!WarpRows::is_mine(i) || place >= kTileTokens) break;
-      const int row = rows_.row(arguments_.cache, first_token, i);
-      const int bytes = row < 0 ? 0 : 4;
-      const long long offset = max(row, 0) * 4ll;
-      cp_async_4(keys + 4 * place, arguments_.cache.k_scale + offset, bytes);
-      cp_async_4(values + 4 * place, arguments_.cache.v_scale + offset, bytes);
-    }
+ private:
+  __device__ void start(const TileRows& rows, int stage) {
+    if constexpr (Scale::kPerToken) scales_.load(arguments_.cache, rows);
+    TileCopy::start(arguments_, rows, memory_, memory_.keys(stage),
+                    memory_.barrier(Barrier::keys_full, stage), memory_.copied_values(stage),
+                    memory_.barrier(Barrier::values_copied, 0));
+    memory_.arrive(Barrier::values_copied, 0);
   }
 
-  __device__ void publish_keys(bool first) {
-    if constexpr (kInGroups) cp_async_wait_group<kAhead - 1>();
-    if constexpr (TileCopy::kInGroups) fence_proxy_async();
-    if constexpr (Scale::kPerToken) {
-      bar_sync<kConsumers + 1, kWarpgroupThreads>();  // all warps' scales are there
-      // The compiler sees that it is the same on all lanes, and needs fewer registers for it.
-      if (__shfl_sync(0xffffffff, warp_id() % 4, 0) == 0) {
-        Stage published = stage_;
-        published.factors.advance();  // has a stage more
-        relate_scales(memory_.factors(published),
-                      first ? 0 : memory_.factors(stage_)[kTileTokens + 1]);
-      }
-    }
-    if constexpr (!TileCopy::kArrives) memory_.arrive(Barrier::keys_full, stage_);
-  }
-
-  // `wanted` of the tile's tokens are.
-  __device__ void publish_values(int wanted) {
-    const int stage = stage_.index;
-    memory_.wait_full(Barrier::values_empty, stage_);  // whose parity is the one of the last round
-    TileCopy::finish_values(memory_, copied(stage_), wanted);
+  // V goes to its place, and `wanted` of the tile's tokens are.
+  __device__ void finish_values(const Stage& stage, int wanted) {
+    const unsigned copied = memory_.copied_values(stage.index);
+    TileCopy::finish(memory_.at(copied), wanted);
     const int first = first_strip_of_warp();
-    Values::place<kWarpStrips>(memory_.values(stage), memory_.copied_values(copied(stage_).index),
-                               first, kStrips % 4 == 0 ? first + kWarpStrips : kStrips);
+    Values::place<kWarpStrips>(memory_.values(stage.index), copied, first,
+                               kStrips % 4 == 0 ? first + kWarpStrips : kStrips);
+    if constexpr (Values::kOnes > 0 && Scale::kPerToken) store_ones(memory_, stage);
     fence_proxy_async();
-    memory_.arrive(Barrier::values_full, stage_);
-  }
-
-  // Where V of a tile of this stage is as it was copied.
-  __device__ const Turn& copied(const Stage& stage) const {
-    if constexpr (Values::kTransposed) return buffer_;
-    return stage;
   }
 
   const PrefillKernelArguments& arguments_;
-  const Tokens& tokens_;
   const Memory& memory_;
-  WarpRows rows_;  // of the tile that is copied next, in the cache
-  Stage stage_;
-  Ring<kAhead> buffer_;  // of V of the published tile and then of the one copied next
+  TokenScales scales_;
 };
 
 // ---- templates/kernels/prefill.cuh --------------------------------------------------------------
@@ -1851,13 +1969,13 @@ extern "C" __global__ void __launch_bounds__(kThreads, 1)
   if (rows_of_prefill(arguments).count <= 0) return;
   const Memory memory(shared_memory);
   if (threadIdx.x == 0) memory.start_barriers();
+  store_ones(memory);
   __syncthreads();
 
   // Each finds out about the rows by itself: neither has a register for what the other needs.
   if (warp_id() < 4) {
     setmaxnreg_dec<kProducerRegisters>();
-    const Tokens tokens = tokens_of(rows_of_prefill(arguments));
-    Producer(arguments, tokens, memory).run();
+    Producer(arguments, memory).run(tokens_of(rows_of_prefill(arguments)));
   } else {
     setmaxnreg_inc<kConsumerRegisters>();
     Consumer(arguments, memory).run();

@@ -448,6 +448,14 @@ inline __device__ int mov_laneid() {
   return lane;
 }
 
+// The same of the thread's number.
+inline __device__ int mov_tid_x() {
+  int thread;
+  asm volatile("mov.u32 %0, %%tid.x;" : "=r"(thread));
+  __builtin_assume(thread >= 0 && thread < 1024);
+  return thread;
+}
+
 // ---- templates/mma/fp16.cuh ---------------------------------------------------------------------
 
 // What the tensor cores multiply: fp16, 16 deep.
@@ -466,6 +474,10 @@ struct Mma {
   // Of a row's weights in a tile, as they were rounded.
   struct WeightSum {
     float sum = 0;
+    __device__ void add(unsigned pair) {
+      sum += cvt_f32_f16(pair & 0xffff);
+      sum += cvt_f32_f16(mov_b32_high(pair));
+    }
     __device__ float value() const { return sum; }
   };
 
@@ -474,8 +486,7 @@ struct Mma {
   static __device__ unsigned weights(const float (&values)[2], const float (&ratio)[2],
                                      WeightSum& sum) {
     const unsigned pair = pack(values);
-    sum.sum += cvt_f32_f16(pair & 0xffff);
-    sum.sum += cvt_f32_f16(mov_b32_high(pair));
+    sum.add(pair);
     return Scale::kPerToken ? mul_rn_f16x2(pair, pack(ratio)) : pair;
   }
 

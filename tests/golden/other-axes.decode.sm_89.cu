@@ -218,6 +218,14 @@ inline __device__ int mov_laneid() {
   return lane;
 }
 
+// The same of the thread's number.
+inline __device__ int mov_tid_x() {
+  int thread;
+  asm volatile("mov.u32 %0, %%tid.x;" : "=r"(thread));
+  __builtin_assume(thread >= 0 && thread < 1024);
+  return thread;
+}
+
 // ---- templates/fp8_convert/hardware.cuh ---------------------------------------------------------
 
 // fp8 by the conversion instructions of sm_89 and later. Into fp8: to nearest even, beyond the
