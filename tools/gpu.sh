@@ -100,7 +100,11 @@ stage_attention() {
 }
 
 stage_prefill() {
-  within "$here/bin/benchmark_prefill" --device "$device" --json "$work/prefill/prefill.json" "${prefill[@]}"
+  local scale
+  for scale in head token_head; do
+    within "$here/bin/benchmark_prefill" --device "$device" --scale "$scale" \
+      --json "$work/prefill/$scale.json" "${prefill[@]}" || return
+  done
 }
 
 stage_compile() {
@@ -156,6 +160,10 @@ run_stages() {
   done
 }
 
+if [[ ${1-} == --help || ${1-} == -h ]]; then
+  sed -n '3,/^set /{/^#/s/^# \{0,1\}//p}' "$0"
+  exit
+fi
 if [[ ${1-} == --package ]]; then
   [[ $# == 2 ]] || fail "usage: gpu.sh --package FOLDER" 2
   package "$2"
