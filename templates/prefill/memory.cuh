@@ -61,9 +61,6 @@ struct Stage {
   }
 };
 
-// Of a power of two, biased.
-inline __device__ unsigned exponent_of(float value) { return __float_as_uint(value) >> 23; }
-
 // The block's shared memory.
 struct Memory {
   char* base;

@@ -7,8 +7,8 @@
 
 namespace octavo {
 
-constexpr unsigned kSmallestFactor =
-    100;  // as an exponent: nothing is left of a weight long before
+// As an exponent, without its sign: nothing is left of a weight long before.
+constexpr unsigned kSmallestFactor = 100;
 
 // The scales of a tile's tokens, of which the warp's lanes have theirs. V's, powers of two, become
 // the exponents of P's factors, relative to the largest scale so far, so that P stays within its

@@ -43,6 +43,7 @@ inline __device__ void multiply_keys(Scores& scores, unsigned query, unsigned ke
   wgmma_commit_group();
 }
 
+// Weights as operands. Sum is a parameter for it to need no way to add where nothing is added.
 template <class Sum = Mma::WeightSum>
 inline __device__ void pack(Weights& packed, const Scores& weights) {
   constexpr int kTiles = Mma::kPack / 2;  // of 8 tokens, in a register

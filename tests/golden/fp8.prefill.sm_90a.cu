@@ -884,9 +884,6 @@ struct Stage {
   }
 };
 
-// Of a power of two, biased.
-inline __device__ unsigned exponent_of(float value) { return __float_as_uint(value) >> 23; }
-
 // The block's shared memory.
 struct Memory {
   char* base;
@@ -1206,6 +1203,7 @@ inline __device__ void multiply_keys(Scores& scores, unsigned query, unsigned ke
   wgmma_commit_group();
 }
 
+// Weights as operands. Sum is a parameter for it to need no way to add where nothing is added.
 template <class Sum = Mma::WeightSum>
 inline __device__ void pack(Weights& packed, const Scores& weights) {
   constexpr int kTiles = Mma::kPack / 2;  // of 8 tokens, in a register
@@ -1852,8 +1850,8 @@ inline __device__ void ld_global_if(unsigned (&words)[4], unsigned long long add
 
 // ---- templates/prefill/producer.cuh -------------------------------------------------------------
 
-constexpr unsigned kSmallestFactor =
-    100;  // as an exponent: nothing is left of a weight long before
+// As an exponent, without its sign: nothing is left of a weight long before.
+constexpr unsigned kSmallestFactor = 100;
 
 // The scales of a tile's tokens, of which the warp's lanes have theirs. V's, powers of two, become
 // the exponents of P's factors, relative to the largest scale so far, so that P stays within its
