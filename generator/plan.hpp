@@ -81,11 +81,17 @@ struct LaunchShape {
   int max_query_tokens = 1;      // of one sequence; all but append
   int max_kv_length = 0;         // of one sequence; decode and merge
   int splits = 1;                // decode and merge
+  int short_blocks = 0;          // prefill, as PrefillKernelArguments has them
+  int short_rows = 0;
 };
 Grid grid(const Plan& plan, const LaunchShape& shape);
 
 // Parts to cut each sequence into, so that the blocks fill `multiprocessors`; at least 1.
 int choose_splits(const Plan& decode, const LaunchShape& shape, int multiprocessors);
+
+// Sets the shape's short blocks, so that the last round of blocks leaves few of `multiprocessors`
+// without one.
+void choose_short_blocks(const Plan& prefill, LaunchShape& shape, int multiprocessors);
 
 // Entries of DecodeArguments::arrivals.
 std::size_t arrival_count(const Plan& decode, const LaunchShape& shape);

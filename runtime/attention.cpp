@@ -165,10 +165,20 @@ void Attention::prefill(const PrefillArguments& arguments, const PrefillSize& si
                         CUstream stream) const {
   const Kernel& kernel = state_->get(KernelKind::prefill);
   require_prefill(state_->spec, arguments, size);
-  kernel.launch({.sequences = arguments.batch.sequences,
-                 .tokens = arguments.batch.tokens,
-                 .max_query_tokens = size.max_query_tokens},
-                arguments, stream);
+  LaunchShape shape{.sequences = arguments.batch.sequences,
+                    .tokens = arguments.batch.tokens,
+                    .max_query_tokens = size.max_query_tokens,
+                    .short_blocks = size.short_blocks,
+                    .short_rows = size.short_rows};
+  if (size.short_blocks < 0) {
+    choose_short_blocks(kernel.plan(), shape, state_->device.multiprocessors());
+  } else if (const int rows = 16 * kernel.plan().tunables.row_tiles;
+             size.short_blocks > 0 &&
+             (size.short_rows <= 0 || size.short_rows % 64 != 0 || size.short_rows >= rows)) {
+    throw UsageError(
+        fmt::format("short_rows: {}, expected a multiple of 64 below {}", size.short_rows, rows));
+  }
+  kernel.launch(shape, arguments, stream);
 }
 
 }  // namespace octavo

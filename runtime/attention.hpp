@@ -61,6 +61,8 @@ class Attention {
   struct PrefillSize {
     int max_query_tokens = 1;  // of one sequence; any number
     int max_kv_length = 0;     // of one sequence
+    int short_blocks = -1;     // of a head, of short_rows query rows each; -1: chosen for the GPU
+    int short_rows = 0;        // a multiple of 64 that is less than the plan's row_tiles * 16
   };
 
   // The same of any number of query tokens a sequence, the first ones or later ones of it: what is

@@ -108,7 +108,9 @@ void Kernel::launch(const LaunchShape& shape, const DecodeArguments& arguments,
 void Kernel::launch(const LaunchShape& shape, const PrefillArguments& arguments,
                     CUstream stream) const {
   if (shape.tokens == 0) return;
-  const PrefillKernelArguments all = with_maps(state_->module.current(), state_->plan, arguments);
+  PrefillKernelArguments all = with_maps(state_->module.current(), state_->plan, arguments);
+  all.short_blocks = shape.short_blocks;
+  all.short_rows = shape.short_rows;
   state_->launch(shape, &all, stream);
 }
 

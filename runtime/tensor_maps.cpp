@@ -30,7 +30,7 @@ TensorMap map_rows(const Driver& driver, DeviceAddress first, int row_bytes, std
 
 PrefillKernelArguments with_maps(const Driver& driver, const Plan& plan,
                                  const PrefillArguments& arguments) {
-  PrefillKernelArguments all{arguments, {}, {}};
+  PrefillKernelArguments all{arguments, {}, {}, 0, 0};
   const Boxes& boxes = plan.boxes;
   if (boxes.rows == 0) return all;
   const Spec& spec = plan.spec;

@@ -139,7 +139,8 @@ class Bench {
     arguments.q = q.address();
     arguments.output = output.address();
     arguments.q_stride = static_cast<long long>(shape.query_heads) * dim;
-    const LaunchShape launch{.sequences = 1, .tokens = tokens, .max_query_tokens = tokens};
+    LaunchShape launch{.sequences = 1, .tokens = tokens, .max_query_tokens = tokens};
+    choose_short_blocks(kernel.plan(), launch, device_.multiprocessors());
     const bool causal = shape.mask.kind == MaskKind::causal;
     const double operations =
         (causal ? 2.0 : 4.0) * tokens * tokens * shape.query_heads * shape.head_dim.v;

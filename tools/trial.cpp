@@ -210,10 +210,12 @@ double Trial::decode() {
   return time([&] { attention_.decode(arguments, size, workspace_.address(), stream_.handle()); });
 }
 
-double Trial::prefill() {
+double Trial::prefill(int short_blocks, int short_rows) {
   const PrefillArguments arguments = query_arguments();
   const Attention::PrefillSize size{.max_query_tokens = most_of(inputs_.query_tokens),
-                                    .max_kv_length = most_of(inputs_.kv_length)};
+                                    .max_kv_length = most_of(inputs_.kv_length),
+                                    .short_blocks = short_blocks,
+                                    .short_rows = short_rows};
   return time([&] { attention_.prefill(arguments, size, stream_.handle()); });
 }
 

@@ -35,8 +35,9 @@ class Trial {
   // poisoned before.
   double decode();
 
-  // The same by prefill, with as many query tokens as there are.
-  double prefill();
+  // The same by prefill, with as many query tokens as there are; short blocks as PrefillSize has
+  // them.
+  double prefill(int short_blocks = -1, int short_rows = 0);
 
   // The cache against the inputs and, if it was decoded, the output against float64 attention over
   // the cache and over the unquantised inputs.

@@ -130,7 +130,7 @@ inline __device__ void finish_rows(const PrefillArguments& arguments, const Rows
 // A warpgroup with 64 of the block's rows.
 class Consumer {
  public:
-  __device__ Consumer(const PrefillArguments& arguments, const Memory& memory)
+  __device__ Consumer(const PrefillKernelArguments& arguments, const Memory& memory)
       : arguments_(arguments),
         memory_(memory),
         consumer_(__shfl_sync(0xffffffff, warp_id() / 4 - 1, 0)) {}
@@ -200,7 +200,7 @@ class Consumer {
     memory_.arrive(Barrier::empty, stage.index);
   }
 
-  const PrefillArguments& arguments_;
+  const PrefillKernelArguments& arguments_;
   const Memory& memory_;
   int consumer_;
 };

@@ -107,11 +107,12 @@ struct Memory {
     return address + kBarriersOffset + (static_cast<int>(of) * kStages + stage) * 8;
   }
 
-  __device__ void start_barriers() const {
+  // Of a block with so many consumers that have rows.
+  __device__ void start_barriers(int consumers) const {
     for (int stage = 0; stage < kStages; ++stage) {
       mbarrier_init(barrier(Barrier::keys_full, stage), 4);  // warps
       mbarrier_init(barrier(Barrier::values_full, stage), 4);
-      mbarrier_init(barrier(Barrier::empty, stage), 4 * kConsumers);
+      mbarrier_init(barrier(Barrier::empty, stage), 4 * consumers);
     }
     mbarrier_init(barrier(Barrier::values_copied, 0), 4);
     fence_proxy_async();  // what copies do at barriers comes after
@@ -135,9 +136,18 @@ struct Memory {
 // they go first.
 inline __device__ int sequence_of_block() { return blockIdx.z; }
 inline __device__ int kv_head_of_block() { return blockIdx.x % kKvHeads; }
-inline __device__ Rows rows_of_prefill(const PrefillArguments& arguments) {
+inline __device__ Rows rows_of_prefill(const PrefillKernelArguments& arguments) {
   const int row_block = (gridDim.x - 1 - blockIdx.x) / kKvHeads;
-  return rows_from(arguments.batch, sequence_of_block(), kv_head_of_block(), row_block * kRows);
+  const int longer = max(row_block - arguments.short_blocks, 0);
+  const int first = (row_block - longer) * arguments.short_rows + longer * kRows;
+  Rows rows = rows_from(arguments.batch, sequence_of_block(), kv_head_of_block(), first);
+  if (row_block < arguments.short_blocks) rows.count = min(rows.count, arguments.short_rows);
+  return rows;
+}
+
+// Consumers that have rows.
+inline __device__ int consumers_of(const Rows& rows) {
+  return (rows.count + kConsumerRows - 1) / kConsumerRows;
 }
 
 // The tokens that a block's rows see between them, from a multiple of kTileTokens on.

@@ -26,7 +26,7 @@ void check_case(const Spec& spec, const Shape& shape, std::uint64_t seed) {
   if (std::ranges::find(spec.kernels, KernelKind::decode) != spec.kernels.end()) {
     trial.decode();
   } else {
-    trial.prefill();
+    trial.prefill(shape.short_blocks, shape.short_rows);
   }
   const Verdict verdict = trial.check();
   INFO("relative L2 ", verdict.difference.relative_l2, ", bound ", verdict.bound);

@@ -12,7 +12,9 @@ namespace octavo::test {
 struct Shape {
   std::vector<int> lengths;  // tokens of each sequence's cache, the query tokens included
   int queries = 1;
-  int splits = 0;  // 0: as the plan chooses
+  int splits = 0;         // 0: as the plan chooses
+  int short_blocks = -1;  // prefill, as Attention::PrefillSize has them
+  int short_rows = 0;
 };
 
 // Whether there is a prefill kernel for the device; if not, says so.

@@ -149,6 +149,44 @@ TEST_CASE("a grid has a block for each 192 rows of a KV head, or 128 long ones, 
   CHECK(grid(plan_of(spec_of(256)), shorter).x == 2 * 8);
 }
 
+TEST_CASE("short blocks fill the last round") {
+  const auto chosen = [](const Spec& spec, int query_tokens) {
+    LaunchShape shape{.sequences = 1, .tokens = query_tokens, .max_query_tokens = query_tokens};
+    choose_short_blocks(plan_of(spec), shape, 132);
+    return shape;
+  };
+  Spec spec = two_levels(128);
+  spec.attention.query_heads = spec.attention.kv_heads = 16;
+  spec.attention.mask.kind = MaskKind::none;
+  // 86 blocks of 192 rows a head are 10.4 rounds; 82 and 5 of 128 rows are 9.9 and less than one.
+  LaunchShape shape = chosen(spec, 16384);
+  CHECK(shape.short_blocks == 5);
+  CHECK(shape.short_rows == 128);
+  CHECK(grid(plan_of(spec), shape).x == (82 + 5) * 16);
+  // A round and a third, or nearly two shorter ones.
+  shape = chosen(spec, 2048);
+  CHECK(shape.short_blocks == 16);
+  CHECK(shape.short_rows == 128);
+  CHECK(grid(plan_of(spec), shape).x == 16 * 16);
+  // One round, shorter with fewer rows a block.
+  CHECK(chosen(spec, 512).short_rows == 64);
+  // The first rows, which see little, fill the last round by themselves.
+  spec.attention.mask.kind = MaskKind::causal;
+  CHECK(chosen(spec, 16384).short_blocks == 0);
+  CHECK(chosen(spec, 512).short_rows == 64);
+  // Whatever there is, all rows are some block's.
+  for (int query_tokens = 1; query_tokens < 3000; query_tokens = query_tokens * 5 / 4 + 1) {
+    for (const MaskKind mask : {MaskKind::none, MaskKind::causal}) {
+      spec.attention.mask.kind = mask;
+      shape = chosen(spec, query_tokens);
+      const int blocks = static_cast<int>(grid(plan_of(spec), shape).x) / 16;
+      CHECK(blocks >= shape.short_blocks);
+      CHECK((blocks - shape.short_blocks) * 192 + shape.short_blocks * shape.short_rows >=
+            query_tokens);
+    }
+  }
+}
+
 TEST_CASE("what prefill does not do is refused by name") {
   using Lines = std::vector<std::string>;
   CHECK(

@@ -113,9 +113,15 @@ struct alignas(64) TensorMap {
 //   boxes are     {P, kBoxRows}, P the most of 128, 64 and 32 that divides B, of element stride 1
 //   swizzle is    CU_TENSOR_MAP_SWIZZLE_128B, 64B or 32B, by P
 // v_map is the same of V. Where the source has no kBoxRows the maps are not read.
+//
+// A block takes the query rows (tokens times heads of a group) of one KV head: the first
+// short_blocks blocks short_rows each, a multiple of 64, the others as many as the plan's block
+// holds. Without short blocks all are right; with some the last multiprocessors are busier.
 struct PrefillKernelArguments : PrefillArguments {
   TensorMap k_map;
   TensorMap v_map;
+  int short_blocks;
+  int short_rows;
 };
 
 // The same of few tokens a sequence, each sequence's tokens in parts.
@@ -930,11 +936,12 @@ struct Memory {
     return address + kBarriersOffset + (static_cast<int>(of) * kStages + stage) * 8;
   }
 
-  __device__ void start_barriers() const {
+  // Of a block with so many consumers that have rows.
+  __device__ void start_barriers(int consumers) const {
     for (int stage = 0; stage < kStages; ++stage) {
       mbarrier_init(barrier(Barrier::keys_full, stage), 4);  // warps
       mbarrier_init(barrier(Barrier::values_full, stage), 4);
-      mbarrier_init(barrier(Barrier::empty, stage), 4 * kConsumers);
+      mbarrier_init(barrier(Barrier::empty, stage), 4 * consumers);
     }
     mbarrier_init(barrier(Barrier::values_copied, 0), 4);
     fence_proxy_async();  // what copies do at barriers comes after
@@ -958,9 +965,18 @@ struct Memory {
 // they go first.
 inline __device__ int sequence_of_block() { return blockIdx.z; }
 inline __device__ int kv_head_of_block() { return blockIdx.x % kKvHeads; }
-inline __device__ Rows rows_of_prefill(const PrefillArguments& arguments) {
+inline __device__ Rows rows_of_prefill(const PrefillKernelArguments& arguments) {
   const int row_block = (gridDim.x - 1 - blockIdx.x) / kKvHeads;
-  return rows_from(arguments.batch, sequence_of_block(), kv_head_of_block(), row_block * kRows);
+  const int longer = max(row_block - arguments.short_blocks, 0);
+  const int first = (row_block - longer) * arguments.short_rows + longer * kRows;
+  Rows rows = rows_from(arguments.batch, sequence_of_block(), kv_head_of_block(), first);
+  if (row_block < arguments.short_blocks) rows.count = min(rows.count, arguments.short_rows);
+  return rows;
+}
+
+// Consumers that have rows.
+inline __device__ int consumers_of(const Rows& rows) {
+  return (rows.count + kConsumerRows - 1) / kConsumerRows;
 }
 
 // The tokens that a block's rows see between them, from a multiple of kTileTokens on.
@@ -1689,7 +1705,7 @@ inline __device__ void finish_rows(const PrefillArguments& arguments, const Rows
 // A warpgroup with 64 of the block's rows.
 class Consumer {
  public:
-  __device__ Consumer(const PrefillArguments& arguments, const Memory& memory)
+  __device__ Consumer(const PrefillKernelArguments& arguments, const Memory& memory)
       : arguments_(arguments),
         memory_(memory),
         consumer_(__shfl_sync(0xffffffff, warp_id() / 4 - 1, 0)) {}
@@ -1759,7 +1775,7 @@ class Consumer {
     memory_.arrive(Barrier::empty, stage.index);
   }
 
-  const PrefillArguments& arguments_;
+  const PrefillKernelArguments& arguments_;
   const Memory& memory_;
   int consumer_;
 };
@@ -1957,16 +1973,17 @@ class Producer {
 
 extern __shared__ __align__(1024) uint4 shared_memory[];
 
-// Attention of many query tokens a sequence over its KV cache. A block takes kRows query rows of
-// one KV head over all the tokens that these see. One warpgroup brings tiles of tokens to shared
+// Attention of many query tokens a sequence over its KV cache. A block takes up to kRows query
+// rows of one KV head over all the tokens that these see. One warpgroup brings tiles of tokens to shared
 // memory, as wgmma takes them, and leaves most of its registers to the others, which have 64 rows
 // each.
 extern "C" __global__ void __launch_bounds__(kThreads, 1)
     octavo_prefill(const __grid_constant__ PrefillKernelArguments arguments) {
   Launch::begin();
-  if (rows_of_prefill(arguments).count <= 0) return;
+  const int consumers = consumers_of(rows_of_prefill(arguments));
+  if (consumers <= 0) return;
   const Memory memory(shared_memory);
-  if (threadIdx.x == 0) memory.start_barriers();
+  if (threadIdx.x == 0) memory.start_barriers(consumers);
   store_ones(memory);
   __syncthreads();
 
@@ -1974,7 +1991,7 @@ extern "C" __global__ void __launch_bounds__(kThreads, 1)
   if (warp_id() < 4) {
     setmaxnreg_dec<kProducerRegisters>();
     Producer(arguments, memory).run(tokens_of(rows_of_prefill(arguments)));
-  } else {
+  } else if (warp_id() / 4 <= consumers) {
     setmaxnreg_inc<kConsumerRegisters>();
     Consumer(arguments, memory).run();
   }

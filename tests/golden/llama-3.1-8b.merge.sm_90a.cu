@@ -113,9 +113,15 @@ struct alignas(64) TensorMap {
 //   boxes are     {P, kBoxRows}, P the most of 128, 64 and 32 that divides B, of element stride 1
 //   swizzle is    CU_TENSOR_MAP_SWIZZLE_128B, 64B or 32B, by P
 // v_map is the same of V. Where the source has no kBoxRows the maps are not read.
+//
+// A block takes the query rows (tokens times heads of a group) of one KV head: the first
+// short_blocks blocks short_rows each, a multiple of 64, the others as many as the plan's block
+// holds. Without short blocks all are right; with some the last multiprocessors are busier.
 struct PrefillKernelArguments : PrefillArguments {
   TensorMap k_map;
   TensorMap v_map;
+  int short_blocks;
+  int short_rows;
 };
 
 // The same of few tokens a sequence, each sequence's tokens in parts.

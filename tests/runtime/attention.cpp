@@ -155,6 +155,15 @@ TEST_CASE_FIXTURE(Fixture, "prefill is one launch of the plan's geometry, and ta
   attention.prefill(arguments, size, kStream);
   CHECK(fakes.gpu->launches.size() == 1);  // nothing to do
 
+  arguments.batch = some_batch(2, 3000);
+  attention.prefill(
+      arguments,
+      {.max_query_tokens = 2000, .max_kv_length = 4096, .short_blocks = 3, .short_rows = 64},
+      kStream);
+  CHECK(fakes.gpu->launches[1].grid_x == (3 + 61) * 8);
+  CHECK(arguments_of<PrefillKernelArguments>(fakes.gpu->launches[1]).short_blocks == 3);
+  CHECK(arguments_of<PrefillKernelArguments>(fakes.gpu->launches[1]).short_rows == 64);
+
   const auto refused = [&](Attention::PrefillSize of, std::string_view says) {
     arguments.batch = some_batch(2, 3000);
     const std::string message =
@@ -165,6 +174,10 @@ TEST_CASE_FIXTURE(Fixture, "prefill is one launch of the plan's geometry, and ta
   refused({.max_query_tokens = 1499, .max_kv_length = 4096}, "batch.tokens is 3000");
   refused({.max_query_tokens = 2000, .max_kv_length = 4097}, "max_kv_length is 4097");
   refused({.max_query_tokens = 2000, .max_kv_length = -1}, "max_kv_length is -1");
+  refused({.max_query_tokens = 2000, .max_kv_length = 4096, .short_blocks = 1, .short_rows = 128},
+          "short_rows: 128, expected a multiple of 64 below 128");
+  refused({.max_query_tokens = 2000, .max_kv_length = 4096, .short_blocks = 1, .short_rows = 40},
+          "short_rows: 40");
   CHECK_THROWS_AS(Attention(spec_of("kernels: [append]"), device).prefill(arguments, size, kStream),
                   UsageError);
 }
