@@ -1712,6 +1712,9 @@ class Consumer {
 
   __device__ void run() {
     const Rows rows = rows_of_prefill(arguments_);
+    // One that has no rows leaves here, where the compiler sees that all lanes do: the loop's
+    // numbers stay in uniform registers.
+    if (consumer_ >= __shfl_sync(0xffffffff, consumers_of(rows), 0)) return;
     const Tokens found = tokens_of(rows);
     const Tokens tokens = {__shfl_sync(0xffffffff, found.first, 0),
                            __shfl_sync(0xffffffff, found.end, 0)};
@@ -1974,9 +1977,9 @@ class Producer {
 extern __shared__ __align__(1024) uint4 shared_memory[];
 
 // Attention of many query tokens a sequence over its KV cache. A block takes up to kRows query
-// rows of one KV head over all the tokens that these see. One warpgroup brings tiles of tokens to shared
-// memory, as wgmma takes them, and leaves most of its registers to the others, which have 64 rows
-// each.
+// rows of one KV head over all the tokens that these see. One warpgroup brings tiles of tokens to
+// shared memory, as wgmma takes them, and leaves most of its registers to the others, which have 64
+// rows each.
 extern "C" __global__ void __launch_bounds__(kThreads, 1)
     octavo_prefill(const __grid_constant__ PrefillKernelArguments arguments) {
   Launch::begin();
@@ -1991,7 +1994,7 @@ extern "C" __global__ void __launch_bounds__(kThreads, 1)
   if (warp_id() < 4) {
     setmaxnreg_dec<kProducerRegisters>();
     Producer(arguments, memory).run(tokens_of(rows_of_prefill(arguments)));
-  } else if (warp_id() / 4 <= consumers) {
+  } else {
     setmaxnreg_inc<kConsumerRegisters>();
     Consumer(arguments, memory).run();
   }
