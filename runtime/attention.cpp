@@ -172,11 +172,8 @@ void Attention::prefill(const PrefillArguments& arguments, const PrefillSize& si
                     .short_rows = size.short_rows};
   if (size.short_blocks < 0) {
     choose_short_blocks(kernel.plan(), shape, state_->device.multiprocessors());
-  } else if (const int rows = 16 * kernel.plan().tunables.row_tiles;
-             size.short_blocks > 0 &&
-             (size.short_rows <= 0 || size.short_rows % 64 != 0 || size.short_rows >= rows)) {
-    throw UsageError(
-        fmt::format("short_rows: {}, expected a multiple of 64 below {}", size.short_rows, rows));
+  } else {
+    require_short_blocks(kernel.plan(), size);
   }
   kernel.launch(shape, arguments, stream);
 }

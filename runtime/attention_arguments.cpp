@@ -135,4 +135,16 @@ void require_prefill(const Spec& spec, const PrefillArguments& arguments,
   require_queries(spec, arguments, size.max_kv_length);
 }
 
+void require_short_blocks(const Plan& prefill, const Attention::PrefillSize& size) {
+  if (size.short_blocks == 0) return;
+  const int block = 16 * prefill.tunables.row_tiles;
+  require(size.short_rows > 0 && size.short_rows % 64 == 0 && size.short_rows < block, "short_rows",
+          size.short_rows, fmt::format("a multiple of 64 below {}", block));
+  const long long rows =
+      static_cast<long long>(size.max_query_tokens) * prefill.spec.attention.group();
+  const long long most = (rows + size.short_rows - 1) / size.short_rows;
+  require(size.short_blocks <= most, "short_blocks", size.short_blocks,
+          fmt::format("up to {}", most));
+}
+
 }  // namespace octavo

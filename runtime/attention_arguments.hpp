@@ -19,5 +19,7 @@ void require_decode(const Spec& spec, const DecodeArguments& arguments,
                     const Attention::DecodeSize& size);
 void require_prefill(const Spec& spec, const PrefillArguments& arguments,
                      const Attention::PrefillSize& size);
+// The size's short blocks, if it has any, are shorter than the plan's, and no more than rows fill.
+void require_short_blocks(const Plan& prefill, const Attention::PrefillSize& size);
 
 }  // namespace octavo

@@ -175,9 +175,11 @@ TEST_CASE_FIXTURE(Fixture, "prefill is one launch of the plan's geometry, and ta
   refused({.max_query_tokens = 2000, .max_kv_length = 4097}, "max_kv_length is 4097");
   refused({.max_query_tokens = 2000, .max_kv_length = -1}, "max_kv_length is -1");
   refused({.max_query_tokens = 2000, .max_kv_length = 4096, .short_blocks = 1, .short_rows = 128},
-          "short_rows: 128, expected a multiple of 64 below 128");
+          "short_rows is 128; expected a multiple of 64 below 128");
   refused({.max_query_tokens = 2000, .max_kv_length = 4096, .short_blocks = 1, .short_rows = 40},
-          "short_rows: 40");
+          "short_rows is 40");
+  refused({.max_query_tokens = 2000, .max_kv_length = 4096, .short_blocks = 126, .short_rows = 64},
+          "short_blocks is 126; expected up to 125");
   CHECK_THROWS_AS(Attention(spec_of("kernels: [append]"), device).prefill(arguments, size, kStream),
                   UsageError);
 }
