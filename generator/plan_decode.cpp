@@ -236,14 +236,14 @@ Grid grid_decode(const Plan& plan, const LaunchShape& shape) {
 }
 
 // As many blocks as the multiprocessors hold at once, but none with fewer tokens than pay for their
-// part of the merge. Two splits where one already occupies half of the multiprocessors pay late:
+// part of the merge. Two splits where one already occupies half of the multiprocessors pay later:
 // half of them read nearly as fast as all. And more than eight pay late, as the merge reads eight
-// at a time. (On an H100, d128: at 8 sequences of 1024, 4096 and 16384 tokens 10.6, 28.8 and 99.7
-// us with one split, 11.7, 29.4 and 97.1 with two; at one sequence of 1024 tokens 6.6, 5.7 and 5.1
-// us with two, four and eight; of 4096 and 16384 tokens 7.7 and 17.2 with eight, 8.3 and 16.7 with
-// sixteen.)
+// at a time. (On an H100, d128: at 8 sequences of 1024, 2048, 4096 and 8192 tokens 9.8, 16.0, 28.0
+// and 51.5 us with one split, 9.9, 14.9, 26.5 and 48.9 with two; at one sequence of 1024 tokens
+// 6.6, 5.7 and 5.1 us with two, four and eight; of 4096 and 8192 tokens 7.4 and 10.1 with eight,
+// 7.7 and 10.4 with sixteen, and of 16384 17.2 and 16.7.)
 int choose_splits(const Plan& decode, const LaunchShape& shape, int multiprocessors) {
-  constexpr int kFewestTokens = 128, kFewestTokensOfTwo = 8192;
+  constexpr int kFewestTokens = 128, kFewestTokensOfTwo = 2048;
   constexpr int kAtOnce = 8, kFewestTokensOfMore = 1024;
   const int groups = static_cast<int>(arrival_count(decode, shape));
   if (groups == 0) return 1;

@@ -12,7 +12,7 @@ extern __shared__ uint4 shared_memory[];
 // own copies in flight and its own softmax. Their parts are merged, and then the splits' are.
 extern "C" __global__ void __launch_bounds__(kThreads, 1)
     octavo_decode(const __grid_constant__ DecodeArguments arguments) {
-  Launch::begin();
+  Launch::begin([&] { prefetch_first_tiles(arguments); });
   const Rows rows = rows_of_block(arguments.batch);
   if (rows.count <= 0) return;
   const Merge merge(arguments);

@@ -19,6 +19,9 @@ struct KvLayout {
     return (static_cast<long long>(sequence) * kKvHeads + kv_head) * cache.capacity + token;
   }
 
+  // Tokens that a sequence may have.
+  static __device__ long long capacity(const KvCache& cache) { return cache.capacity; }
+
   // From a token's row of one KV head to its row of the next.
   static __device__ long long head_stride(const KvCache& cache) { return cache.capacity; }
 };

@@ -24,6 +24,11 @@ struct KvLayout {
     return (page * kKvHeads + kv_head) * kPageSize + static_cast<unsigned>(token) % kPageSize;
   }
 
+  // Tokens that a sequence may have.
+  static __device__ long long capacity(const KvCache& cache) {
+    return static_cast<long long>(cache.page_table_stride) * kPageSize;
+  }
+
   // From a token's row of one KV head to its row of the next.
   static __device__ long long head_stride(const KvCache&) { return kPageSize; }
 };

@@ -143,7 +143,7 @@ TEST_CASE("splits fill the device, but do not cut what is short") {
   CHECK(splits * 8 > 132 / 2);
   shape.sequences = 8;
   CHECK(choose_splits(decode, shape, 132) == 2);
-  shape.max_kv_length = 4096;
+  shape.max_kv_length = 1024;
   CHECK(choose_splits(decode, shape, 132) == 1);
   shape.sequences = 64;
   CHECK(choose_splits(decode, shape, 132) == 1);

@@ -357,14 +357,22 @@ struct KvLayout {
     return (page * kKvHeads + kv_head) * kPageSize + static_cast<unsigned>(token) % kPageSize;
   }
 
+  // Tokens that a sequence may have.
+  static __device__ long long capacity(const KvCache& cache) {
+    return static_cast<long long>(cache.page_table_stride) * kPageSize;
+  }
+
   // From a token's row of one KV head to its row of the next.
   static __device__ long long head_stride(const KvCache&) { return kPageSize; }
 };
 
 // ---- templates/launch/serial.cuh ----------------------------------------------------------------
 
-// How grids of a stream follow each other: the next one begins when this one has ended.
+// How grids of a stream follow each other: the next one begins when this one has ended, so that
+// there is no time in which a hint would help.
 struct Launch {
+  template <class Hint>
+  static __device__ void begin(const Hint&) {}
   static __device__ void begin() {}
 };
 

@@ -363,6 +363,11 @@ struct KvLayout {
     return (page * kKvHeads + kv_head) * kPageSize + static_cast<unsigned>(token) % kPageSize;
   }
 
+  // Tokens that a sequence may have.
+  static __device__ long long capacity(const KvCache& cache) {
+    return static_cast<long long>(cache.page_table_stride) * kPageSize;
+  }
+
   // From a token's row of one KV head to its row of the next.
   static __device__ long long head_stride(const KvCache&) { return kPageSize; }
 };
@@ -919,11 +924,17 @@ inline __device__ void griddepcontrol_wait() { asm volatile("griddepcontrol.wait
 // ---- templates/launch/dependent.cuh -------------------------------------------------------------
 
 // How grids of a stream follow each other: the next one's blocks may take their places as soon as
-// this one's leave them, and wait there for its end.
+// this one's leave them, and wait there for its end. `hint` is done before the wait: what it reads
+// may be about to change, and nothing may depend on it but time.
 struct Launch {
-  static __device__ void begin() {
+  template <class Hint>
+  static __device__ void begin(const Hint& hint) {
     griddepcontrol_launch_dependents();
+    hint();
     griddepcontrol_wait();
+  }
+  static __device__ void begin() {
+    begin([] {});
   }
 };
 
@@ -1003,6 +1014,16 @@ inline __device__ void cp_async_wait_group() {
   asm volatile("cp.async.wait_group %0;" ::"n"(kPending) : "memory");
 }
 
+// ---- templates/ptx/prefetch.cuh -----------------------------------------------------------------
+
+// Hints that bring memory nearer.
+
+// Brings the line at an address to the L2 cache. Harmless at any address: an H100 does nothing
+// where no memory is.
+inline __device__ void prefetch_l2(unsigned long long address) {
+  asm volatile("prefetch.global.L2 [%0];" ::"l"(address));
+}
+
 // ---- templates/attention/pipeline.cuh -----------------------------------------------------------
 
 // The tokens of which a block takes the tiles, its warps in turn.
@@ -1032,10 +1053,24 @@ class Pipeline {
   }
 
   // Starts the first tiles' copies. What the block reads besides them is to be read before: it
-  // would wait behind all that the device's blocks copy.
+  // would wait behind all that the device's blocks copy. These tiles may be in the L2 cache, so
+  // memory is given the next one to bring there.
   __device__ void fill() {
 #pragma unroll 1
     for (int stage = 0; stage < kStages - 1; ++stage) copy(stage);
+    prefetch();
+  }
+
+  // Brings the tile that is copied next to the L2 cache.
+  __device__ void prefetch() {
+    if (copied_ >= end_) return;
+    tile_rows_.wait();
+    prefetch_rows<kKeyUnits * 16>(cache_.k);
+    prefetch_rows<kValueUnits * 16>(cache_.v);
+    if constexpr (Scale::kPerToken) {
+      prefetch_rows<4>(cache_.k_scale);
+      prefetch_rows<4>(cache_.v_scale);
+    }
   }
 
   // Waits for the warp's next tile, and lets the one before it make room for a new one. False where
@@ -1074,19 +1109,39 @@ class Pipeline {
     cp_async_commit_group();
   }
 
-  // Lane l copies units l, l + 32, l + 64, ... of the tile's rows, counted from the first row on.
+  // Lane l gets units l, l + 32, l + 64, ... of the tile's rows, counted from the first row on:
+  // `each` is given 0, 32, 64, ..., the unit's address and whether it is to be read.
+  template <int kUnits, int kUnitBytes, class Each>
+  __device__ void for_units(DeviceAddress rows, const Each& each) {
+    constexpr int kCount = kTileTokens * kUnits;
+    const TileUnits<kUnits, kUnitBytes> units(tile_rows_, rows);
+#pragma unroll 8
+    for (int i = 0; i < kCount; i += 32) {
+      const DeviceAddress unit = units.address(i);
+      const bool exists = units.exists(i);
+      if (kCount % 32 == 0 || i + lane_id() < kCount) each(i, unit, exists);
+    }
+  }
+
   template <int kUnits>
   __device__ void copy_rows(unsigned tile, DeviceAddress rows) {
-    constexpr int kCopies = kTileTokens * kUnits;
-    const TileUnits<kUnits> units(tile_rows_, rows);
-#pragma unroll 8
-    for (int i = 0; i < kCopies; i += 32) {
-      const DeviceAddress unit = units.address(i);
-      const int bytes = units.exists(i) ? 16 : 0;
-      if (kCopies % 32 == 0 || i + lane_id() < kCopies) {
-        cp_async_16(copied_unit<kUnits>(tile, i), unit, bytes);
-      }
-    }
+    for_units<kUnits, 16>(rows, [&](int i, DeviceAddress unit, bool exists) {
+      cp_async_16(copied_unit<kUnits>(tile, i), unit, exists ? 16 : 0);
+    });
+  }
+
+  __device__ void copy_scales(unsigned tile, DeviceAddress scales) {
+    for_units<1, 4>(scales, [&](int, DeviceAddress scale, bool exists) {
+      cp_async_4(tile + lane_id() * 4, scale, exists ? 4 : 0);
+    });
+  }
+
+  template <int kRowBytes>
+  __device__ void prefetch_rows(DeviceAddress rows) {
+    constexpr int kLineBytes = kRowBytes % 128 == 0 ? 128 : kRowBytes & -kRowBytes;
+    for_units<kRowBytes / kLineBytes, kLineBytes>(rows, [](int, DeviceAddress line, bool exists) {
+      if (exists) prefetch_l2(line);
+    });
   }
 
   // Where the lane's unit i + lane goes. Where 32 units are whole rows, the row's swizzle is that
@@ -1101,13 +1156,6 @@ class Pipeline {
     return tile + (index ^ row_swizzle<kUnits>(index / kUnits)) * 16;
   }
 
-  __device__ void copy_scales(unsigned tile, DeviceAddress scales) {
-    const TileUnits<1, 4> units(tile_rows_, scales);
-    const DeviceAddress scale = units.address(0);
-    const int bytes = units.exists(0) ? 4 : 0;
-    if (lane_id() < kTileTokens) cp_async_4(tile + lane_id() * 4, scale, bytes);
-  }
-
   // The rows of the tile that is copied next are looked up while the warp works on another one.
   __device__ void look_up() { tile_rows_.look_up(cache_, rows_, copied_, end_); }
 
@@ -1119,6 +1167,16 @@ class Pipeline {
   int stage_ = kStages - 1;  // of the tile that the warp works on
   TileRows tile_rows_;       // of the tile that is copied next, in the cache
 };
+
+// A hint before the grids before have ended, while memory has little to do: the tiles that the
+// block's warps will take first, as far as can be seen now. Lengths that no cache could hold are
+// not from this batch, and page table entries are read for no others.
+inline __device__ void prefetch_first_tiles(const DecodeArguments& arguments) {
+  const Rows rows = rows_of_block(arguments.batch);
+  if (rows.count <= 0 || rows.first_position < 0) return;
+  if (rows.kv_length > KvLayout::capacity(arguments.cache)) return;
+  Pipeline(arguments.cache, rows, share_of_block(rows, arguments.splits), 0).prefetch();
+}
 
 // ---- templates/ptx/relaxed.cuh ------------------------------------------------------------------
 
@@ -1720,7 +1778,7 @@ extern __shared__ uint4 shared_memory[];
 // own copies in flight and its own softmax. Their parts are merged, and then the splits' are.
 extern "C" __global__ void __launch_bounds__(kThreads, 1)
     octavo_decode(const __grid_constant__ DecodeArguments arguments) {
-  Launch::begin();
+  Launch::begin([&] { prefetch_first_tiles(arguments); });
   const Rows rows = rows_of_block(arguments.batch);
   if (rows.count <= 0) return;
   const Merge merge(arguments);

@@ -161,11 +161,17 @@ inline __device__ void griddepcontrol_wait() { asm volatile("griddepcontrol.wait
 // ---- templates/launch/dependent.cuh -------------------------------------------------------------
 
 // How grids of a stream follow each other: the next one's blocks may take their places as soon as
-// this one's leave them, and wait there for its end.
+// this one's leave them, and wait there for its end. `hint` is done before the wait: what it reads
+// may be about to change, and nothing may depend on it but time.
 struct Launch {
-  static __device__ void begin() {
+  template <class Hint>
+  static __device__ void begin(const Hint& hint) {
     griddepcontrol_launch_dependents();
+    hint();
     griddepcontrol_wait();
+  }
+  static __device__ void begin() {
+    begin([] {});
   }
 };
 

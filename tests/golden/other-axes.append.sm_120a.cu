@@ -327,6 +327,9 @@ struct KvLayout {
     return (static_cast<long long>(sequence) * kKvHeads + kv_head) * cache.capacity + token;
   }
 
+  // Tokens that a sequence may have.
+  static __device__ long long capacity(const KvCache& cache) { return cache.capacity; }
+
   // From a token's row of one KV head to its row of the next.
   static __device__ long long head_stride(const KvCache& cache) { return cache.capacity; }
 };
@@ -345,11 +348,17 @@ inline __device__ void griddepcontrol_wait() { asm volatile("griddepcontrol.wait
 // ---- templates/launch/dependent.cuh -------------------------------------------------------------
 
 // How grids of a stream follow each other: the next one's blocks may take their places as soon as
-// this one's leave them, and wait there for its end.
+// this one's leave them, and wait there for its end. `hint` is done before the wait: what it reads
+// may be about to change, and nothing may depend on it but time.
 struct Launch {
-  static __device__ void begin() {
+  template <class Hint>
+  static __device__ void begin(const Hint& hint) {
     griddepcontrol_launch_dependents();
+    hint();
     griddepcontrol_wait();
+  }
+  static __device__ void begin() {
+    begin([] {});
   }
 };
 
