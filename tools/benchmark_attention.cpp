@@ -16,13 +16,12 @@
 #include <filesystem>
 #include <numeric>
 #include <optional>
-#include <random>
 
 #include "runtime/attention.hpp"
+#include "tools/cache_layers.hpp"
 #include "tools/json_file.hpp"
 #include "tools/probe.hpp"
 #include "tools/terminal.hpp"
-#include "tools/timing.hpp"
 
 namespace octavo {
 namespace {
@@ -40,19 +39,6 @@ struct Options {
   std::vector<int> append = {64, 1024, 8192, 65536};
   int splits = 0, ceiling_mib = 2048;
 };
-
-using Pattern = Timing::Pattern;
-
-// Small numbers in each format; powers of two for scales.
-constexpr Pattern kFp8Pattern = {0xBFBFBFBF, 0}, kBf16Pattern = {0x83FF83FF, 0x3C003C00},
-                  kFp16Pattern = {0xBBFFBBFF, 0x30003000}, kScalePattern = {0x03800000, 0x3C000000};
-
-Pattern pattern_of(DataType type) {
-  if (is_fp8(type)) return kFp8Pattern;
-  if (type == DataType::bf16) return kBf16Pattern;
-  if (type == DataType::fp16) return kFp16Pattern;
-  return {0x83FFFFFF, 0x3C000000};
-}
 
 std::size_t aligned(std::size_t bytes) { return (bytes + 255) / 256 * 256; }
 
@@ -125,71 +111,20 @@ class Bench {
          {"tflop_per_s", operations / milliseconds / 1e9}});
   }
 
-  // The pages of a cache in a shuffled order, as a server's are after a while; each copy has its
-  // own.
-  Buffer make_page_tables(std::size_t copies, std::size_t pages) {
-    std::vector<int> table(copies * pages);
-    std::iota(table.begin(), table.end(), 0);
-    std::mt19937 random(1);
-    for (std::size_t copy = 0; copy < copies; ++copy) {
-      const auto first = table.begin() + static_cast<std::ptrdiff_t>(copy * pages);
-      std::shuffle(first, first + static_cast<std::ptrdiff_t>(pages), random);
-    }
-    return upload(table);
-  }
-
-  Buffer upload(const std::vector<int>& values) {
-    Buffer buffer(device_, values.size() * sizeof(int));
-    buffer.upload(values.data(), buffer.bytes());
-    return buffer;
-  }
-
-  // Bytes of `pages` pages of K, V and their scales.
-  struct CacheBytes {
-    std::size_t k, v, scales;  // scales: of K, and as many of V
-    std::size_t all() const { return k + v + 2 * scales; }
-    CacheBytes(const Spec& spec, std::size_t pages) {
-      const CacheSpec& cache = spec.kv_cache;
-      const std::size_t rows = pages * cache.page_size * spec.attention.kv_heads;
-      k = rows * spec.attention.head_dim.qk * bytes_of(cache.format);
-      v = rows * spec.attention.head_dim.v * bytes_of(cache.format);
-      const bool scaled = is_fp8(cache.format);
-      scales = !scaled                                                   ? 0
-               : cache.scale.granularity == ScaleGranularity::token_head ? 4 * rows
-                                                                         : 256;
-    }
-  };
-
-  // All copies of a cache in one piece of memory, filled at random.
-  KvCache make_cache(const Spec& spec, const CacheBytes& bytes, CUdeviceptr memory) {
-    KvCache cache{};
-    cache.k = memory;
-    cache.v = cache.k + bytes.k;
-    cache.k_scale = cache.v + bytes.v;
-    cache.v_scale = cache.k_scale + bytes.scales;
-    timing_.fill(cache.k, bytes.k + bytes.v, pattern_of(spec.kv_cache.format));
-    timing_.fill(cache.k_scale, 2 * bytes.scales, kScalePattern);
-    return cache;
-  }
-
   // Milliseconds, or none where it does not fit. `base`: of the same over a bf16 cache.
   std::optional<double> measure_decode(const Attention& attention, int batch, int context,
                                        std::optional<double> base) {
     const Spec& spec = attention.spec();
     const AttentionSpec& shape = spec.attention;
-    const int pages_each = (context + spec.kv_cache.page_size - 1) / spec.kv_cache.page_size;
-    const std::size_t pages = static_cast<std::size_t>(batch) * pages_each;
-    const std::size_t bytes = CacheBytes(spec, pages).all();
-    const std::size_t copies = timing_.copies_for(bytes);
-    const CacheBytes all(spec, copies * pages);
-    if (!timing_.fits(all.all())) return std::nullopt;
+    const std::size_t bytes = LayerBytes(spec, batch, context).all();
+    const std::size_t layers = timing_.copies_for(bytes);
+    if (!timing_.fits(layers * bytes)) return std::nullopt;
 
-    const Buffer memory(device_, all.all()), tables = make_page_tables(copies, pages);
-    KvCache cache = make_cache(spec, all, memory.address());
-    cache.page_table_stride = pages_each;
+    const CacheLayers cache(timing_, spec, layers, batch, context);
     std::vector<int> starts(batch + 1);
     std::iota(starts.begin(), starts.end(), 0);
-    const Buffer token_start = upload(starts), kv_length = upload(std::vector<int>(batch, context));
+    const Buffer token_start = upload(device_, starts),
+                 kv_length = upload(device_, std::vector<int>(batch, context));
     const Buffer q(device_, 4ull * batch * shape.query_heads * shape.head_dim.qk);
     timing_.fill(q.address(), q.bytes(), pattern_of(spec.input));
     const Buffer output(device_, 4ull * batch * shape.query_heads * shape.head_dim.v);
@@ -211,12 +146,11 @@ class Bench {
     Buffer workspace(device_,
                      std::max<std::size_t>(attention.workspace_bytes(arguments.batch, size), 256));
     workspace.fill(0);
-    const double milliseconds = timing_.time(copies, bytes, [&](std::size_t copy) {
-      arguments.cache = cache;
-      arguments.cache.page_table = tables.address() + copy * pages * sizeof(int);
+    const double milliseconds = timing_.time(layers, bytes, [&](std::size_t layer) {
+      arguments.cache = cache[layer];
       attention.decode(arguments, size, workspace.address(), timing_.stream());
     });
-    const double read = timing_.time_read(memory.address(), bytes, copies);
+    const double read = timing_.time_read(cache.address(), bytes, layers);
     json row = {{"kernel", "decode"},
                 {"spec", spec.name},
                 {"cache", name_of(spec.kv_cache.format)},
@@ -244,8 +178,6 @@ class Bench {
   void measure_append(const Attention& attention, int tokens) {
     const Spec& spec = attention.spec();
     const AttentionSpec& shape = spec.attention;
-    const int page_size = spec.kv_cache.page_size;
-    const std::size_t pages = static_cast<std::size_t>((tokens + page_size - 1) / page_size);
     const bool rotates = shape.rope.pairing != RopePairing::none;
     const std::size_t element = bytes_of(spec.input);
     const std::size_t q_bytes =
@@ -254,19 +186,16 @@ class Bench {
     const std::size_t v_bytes = aligned(element * tokens * shape.kv_heads * shape.head_dim.v);
     const std::size_t rope_bytes = rotates ? 4ull * tokens * shape.rope.dims : 0;
     const std::size_t inputs = 2 * q_bytes + k_bytes + v_bytes;
-    const std::size_t bytes = inputs + rope_bytes + CacheBytes(spec, pages).all();
-    const std::size_t copies = timing_.copies_for(bytes);
-    const CacheBytes all(spec, copies * pages);
-    if (!timing_.fits(copies * bytes)) return;
+    const std::size_t bytes = inputs + rope_bytes + LayerBytes(spec, 1, tokens).all();
+    const std::size_t layers = timing_.copies_for(bytes);
+    if (!timing_.fits(layers * bytes)) return;
 
-    const Buffer cache_memory(device_, all.all()), tables = make_page_tables(copies, pages);
-    const Buffer memory(device_, copies * inputs),
+    const CacheLayers cache(timing_, spec, layers, 1, tokens);
+    const Buffer memory(device_, layers * inputs),
         rope(device_, std::max<std::size_t>(rope_bytes, 4));
-    KvCache cache = make_cache(spec, all, cache_memory.address());
-    cache.page_table_stride = static_cast<int>(pages);
     timing_.fill(memory.address(), memory.bytes(), pattern_of(spec.input));
     timing_.fill(rope.address(), rope_bytes, pattern_of(DataType::fp32));
-    const Buffer token_start = upload({0, tokens}), kv_length = upload({tokens});
+    const Buffer token_start = upload(device_, {0, tokens}), kv_length = upload(device_, {tokens});
     AppendArguments arguments{};
     arguments.batch = {.token_start = token_start.address(),
                        .kv_length = kv_length.address(),
@@ -276,18 +205,17 @@ class Bench {
     arguments.q_stride = static_cast<long long>(shape.query_heads) * shape.head_dim.qk;
     arguments.k_stride = static_cast<long long>(shape.kv_heads) * shape.head_dim.qk;
     arguments.v_stride = static_cast<long long>(shape.kv_heads) * shape.head_dim.v;
-    const double milliseconds = timing_.time(copies, bytes, [&](std::size_t copy) {
-      arguments.cache = cache;
-      arguments.cache.page_table = tables.address() + copy * pages * sizeof(int);
-      arguments.k = memory.address() + copy * inputs;
+    const double milliseconds = timing_.time(layers, bytes, [&](std::size_t layer) {
+      arguments.cache = cache[layer];
+      arguments.k = memory.address() + layer * inputs;
       arguments.v = arguments.k + k_bytes;
       arguments.q = rotates ? arguments.v + v_bytes : 0;
       arguments.q_rotated = rotates ? arguments.q + q_bytes : 0;
       attention.append(arguments, timing_.stream());
     });
-    const Buffer other(device_, copies * bytes);
+    const Buffer other(device_, layers * bytes);
     timing_.fill(other.address(), other.bytes(), {~0u, 0});
-    const double copy = timing_.time_copy(other.address(), bytes / 2 * 2, copies);
+    const double copy = timing_.time_copy(other.address(), bytes / 2 * 2, layers);
     add({{"kernel", "append"},
          {"spec", spec.name},
          {"cache", name_of(spec.kv_cache.format)},

@@ -11,15 +11,12 @@
 #include <fmt/format.h>
 
 #include <CLI/CLI.hpp>
-#include <algorithm>
-#include <cmath>
-#include <numeric>
-#include <random>
 
 #include "generator/plan.hpp"
 #include "generator/source.hpp"
 #include "runtime/compiler.hpp"
 #include "runtime/kernel.hpp"
+#include "tools/cache_layers.hpp"
 #include "tools/json_file.hpp"
 #include "tools/terminal.hpp"
 #include "tools/timing.hpp"
@@ -105,32 +102,16 @@ class Bench {
   void measure(const Kernel& kernel, const char* name, int tokens) {
     const Spec& spec = kernel.plan().spec;
     const AttentionSpec& shape = spec.attention;
-    const int dim = shape.head_dim.v, page_size = spec.kv_cache.page_size;
-    const int pages = (tokens + page_size - 1) / page_size;
-    const std::size_t rows = static_cast<std::size_t>(pages) * page_size * shape.kv_heads;
-    const std::size_t bytes = rows * dim * bytes_of(spec.kv_cache.format);  // of K, and of V
-    const std::size_t copies = timing_.copies_for(2 * bytes);
-    if (!timing_.fits(copies * (2 * bytes + 8 * rows))) return;
-    const auto filled = [&](std::size_t size, Timing::Pattern pattern) {
-      Buffer buffer(device_, size);
-      timing_.fill(buffer.address(), size, pattern);
-      return buffer;
-    };
-    const Timing::Pattern bf16 = {0x83FF83FF, 0x3C003C00};  // small numbers of both signs
-    const Buffer cache = filled(
-        copies * 2 * bytes, is_fp8(spec.kv_cache.format) ? Timing::Pattern{0xBFBFBFBF, 0} : bf16);
-    const Buffer scales = filled(8 * rows, {0x03800000, 0x3C000000});  // powers of two
+    const std::size_t bytes = LayerBytes(spec, 1, tokens).all();
+    const std::size_t layers = timing_.copies_for(bytes);
+    if (!timing_.fits(layers * bytes)) return;
+
+    const CacheLayers cache(timing_, spec, layers, 1, tokens);
+    const int dim = shape.head_dim.v;
     const std::size_t heads = static_cast<std::size_t>(tokens) * shape.query_heads;
-    const Buffer q = filled(heads * dim * 2, bf16), output(device_, heads * dim * 2);
-    std::vector<int> table(pages);
-    std::iota(table.begin(), table.end(), 0);
-    std::shuffle(table.begin(), table.end(), std::mt19937(1));
-    const auto upload = [&](const std::vector<int>& values) {
-      Buffer buffer(device_, values.size() * sizeof(int));
-      buffer.upload(values.data(), buffer.bytes());
-      return buffer;
-    };
-    const Buffer pages_at = upload(table), start = upload({0, tokens}), length = upload({tokens});
+    const Buffer q(device_, heads * dim * 2), output(device_, heads * dim * 2);
+    timing_.fill(q.address(), q.bytes(), pattern_of(spec.input));
+    const Buffer start = upload(device_, {0, tokens}), length = upload(device_, {tokens});
     PrefillArguments arguments{};
     arguments.batch = {.token_start = start.address(),
                        .kv_length = length.address(),
@@ -147,14 +128,8 @@ class Bench {
     // How often it is launched goes by the bytes that memory moves meanwhile.
     constexpr double kOperationsPerByte = 300;
     const auto meanwhile = static_cast<std::size_t>(operations / kOperationsPerByte);
-    const double milliseconds = timing_.time(copies, meanwhile, [&](std::size_t copy) {
-      arguments.cache = {.k = cache.address() + copy * 2 * bytes,
-                         .v = cache.address() + copy * 2 * bytes + bytes,
-                         .k_scale = scales.address(),
-                         .v_scale = scales.address() + 4 * rows,
-                         .page_table = pages_at.address(),
-                         .page_table_stride = pages,
-                         .capacity = 0};
+    const double milliseconds = timing_.time(layers, meanwhile, [&](std::size_t layer) {
+      arguments.cache = cache[layer];
       kernel.launch(launch, arguments, timing_.stream());
     });
     const Tunables& tunables = kernel.plan().tunables;

@@ -1088,24 +1088,20 @@ class Pipeline {
   }
 
   // Starts the first tiles' copies. What the block reads besides them is to be read before: it
-  // would wait behind all that the device's blocks copy. These tiles may be in the L2 cache, so
-  // memory is given the next one to bring there.
+  // would wait behind all that the device's blocks copy. These tiles may be in the L2 cache
+  // already, so memory is given something to do meanwhile, but not more than it can do by then.
   __device__ void fill() {
 #pragma unroll 1
     for (int stage = 0; stage < kStages - 1; ++stage) copy(stage);
-    prefetch();
+    if (copied_ < end_) prefetch_keys();
   }
 
   // Brings the tile that is copied next to the L2 cache.
   __device__ void prefetch() {
     if (copied_ >= end_) return;
-    tile_rows_.wait();
-    prefetch_rows<kKeyUnits * 16>(cache_.k);
+    prefetch_keys();
     prefetch_rows<kValueUnits * 16>(cache_.v);
-    if constexpr (Scale::kPerToken) {
-      prefetch_rows<4>(cache_.k_scale);
-      prefetch_rows<4>(cache_.v_scale);
-    }
+    if constexpr (Scale::kPerToken) prefetch_rows<4>(cache_.v_scale);
   }
 
   // Waits for the warp's next tile, and lets the one before it make room for a new one. False where
@@ -1169,6 +1165,12 @@ class Pipeline {
     for_units<1, 4>(scales, [&](int, DeviceAddress scale, bool exists) {
       cp_async_4(tile + lane_id() * 4, scale, exists ? 4 : 0);
     });
+  }
+
+  __device__ void prefetch_keys() {
+    tile_rows_.wait();
+    prefetch_rows<kKeyUnits * 16>(cache_.k);
+    if constexpr (Scale::kPerToken) prefetch_rows<4>(cache_.k_scale);
   }
 
   template <int kRowBytes>
