@@ -7,7 +7,7 @@
 //   benchmark_attention [SPEC.yaml] [--batch 1,8] [--context 16384,65536] [--append 1024,65536]
 //                       [--splits N] [--ceiling-mib N] [--device NAME] [--json FILE]
 //
-// tools/timing.hpp says how it is timed. Inputs are random.
+// tools/timing.hpp says how it is timed. Inputs are normally distributed.
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
@@ -21,6 +21,7 @@
 #include "tools/cache_layers.hpp"
 #include "tools/json_file.hpp"
 #include "tools/probe.hpp"
+#include "tools/random_words.hpp"
 #include "tools/terminal.hpp"
 
 namespace octavo {
@@ -73,7 +74,7 @@ class Bench {
   void measure_ceilings() {
     const std::size_t bytes = static_cast<std::size_t>(options_.ceiling_mib) << 20;
     const Buffer memory(device_, bytes);
-    timing_.fill(memory.address(), bytes, {~0u, 0});
+    timing_.fill(memory.address(), bytes, random_bits());
     const auto row = [&](const char* what, double milliseconds) {
       add({{"kernel", what},
            {"bytes", bytes},
@@ -126,10 +127,10 @@ class Bench {
     const Buffer token_start = upload(device_, starts),
                  kv_length = upload(device_, std::vector<int>(batch, context));
     const Buffer q(device_, 4ull * batch * shape.query_heads * shape.head_dim.qk);
-    timing_.fill(q.address(), q.bytes(), pattern_of(spec.input));
+    timing_.fill(q.address(), q.bytes(), normal_numbers(spec.input, 1));
     const Buffer output(device_, 4ull * batch * shape.query_heads * shape.head_dim.v);
     const Buffer sinks(device_, 4ull * shape.query_heads);
-    timing_.fill(sinks.address(), sinks.bytes(), pattern_of(DataType::fp32));
+    timing_.fill(sinks.address(), sinks.bytes(), normal_numbers(DataType::fp32, 1));
 
     DecodeArguments arguments{};
     arguments.batch = {.token_start = token_start.address(),
@@ -193,8 +194,8 @@ class Bench {
     const CacheLayers cache(timing_, spec, layers, 1, tokens);
     const Buffer memory(device_, layers * inputs),
         rope(device_, std::max<std::size_t>(rope_bytes, 4));
-    timing_.fill(memory.address(), memory.bytes(), pattern_of(spec.input));
-    timing_.fill(rope.address(), rope_bytes, pattern_of(DataType::fp32));
+    timing_.fill(memory.address(), memory.bytes(), normal_numbers(spec.input, 1));
+    timing_.fill(rope.address(), rope_bytes, normal_numbers(DataType::fp32, 1));
     const Buffer token_start = upload(device_, {0, tokens}), kv_length = upload(device_, {tokens});
     AppendArguments arguments{};
     arguments.batch = {.token_start = token_start.address(),
@@ -214,7 +215,7 @@ class Bench {
       attention.append(arguments, timing_.stream());
     });
     const Buffer other(device_, layers * bytes);
-    timing_.fill(other.address(), other.bytes(), {~0u, 0});
+    timing_.fill(other.address(), other.bytes(), random_bits());
     const double copy = timing_.time_copy(other.address(), bytes / 2 * 2, layers);
     add({{"kernel", "append"},
          {"spec", spec.name},

@@ -7,10 +7,13 @@
 //                     [--stages N] [--rows 128|192] [--device NAME] [--json FILE]
 //
 // --tile, --chunk, --stages and --rows take the place of what the plan chooses; what cannot be is
-// left out. tools/timing.hpp says how it is timed. Inputs are random.
+// left out. tools/timing.hpp says how it is timed, each after a second's rest: at full power a GPU
+// soon lowers its clock. Inputs are normally distributed.
 #include <fmt/format.h>
 
 #include <CLI/CLI.hpp>
+#include <chrono>
+#include <thread>
 
 #include "generator/plan.hpp"
 #include "generator/source.hpp"
@@ -18,6 +21,7 @@
 #include "runtime/kernel.hpp"
 #include "tools/cache_layers.hpp"
 #include "tools/json_file.hpp"
+#include "tools/random_words.hpp"
 #include "tools/terminal.hpp"
 #include "tools/timing.hpp"
 
@@ -110,7 +114,7 @@ class Bench {
     const int dim = shape.head_dim.v;
     const std::size_t heads = static_cast<std::size_t>(tokens) * shape.query_heads;
     const Buffer q(device_, heads * dim * 2), output(device_, heads * dim * 2);
-    timing_.fill(q.address(), q.bytes(), pattern_of(spec.input));
+    timing_.fill(q.address(), q.bytes(), normal_numbers(spec.input, 1));
     const Buffer start = upload(device_, {0, tokens}), length = upload(device_, {tokens});
     PrefillArguments arguments{};
     arguments.batch = {.token_start = start.address(),
@@ -128,6 +132,7 @@ class Bench {
     // How often it is launched goes by the bytes that memory moves meanwhile.
     constexpr double kOperationsPerByte = 300;
     const auto meanwhile = static_cast<std::size_t>(operations / kOperationsPerByte);
+    if (!device_.emulated()) std::this_thread::sleep_for(std::chrono::seconds(1));
     const double milliseconds = timing_.time(layers, meanwhile, [&](std::size_t layer) {
       arguments.cache = cache[layer];
       kernel.launch(launch, arguments, timing_.stream());

@@ -4,6 +4,8 @@
 #include <numeric>
 #include <random>
 
+#include "tools/random_words.hpp"
+
 namespace octavo {
 namespace {
 
@@ -19,13 +21,6 @@ std::vector<int> shuffled(int pages) {
 }
 
 }  // namespace
-
-Timing::Pattern pattern_of(DataType type) {
-  if (is_fp8(type)) return {0xBFBFBFBF, 0};
-  if (type == DataType::bf16) return {0x83FF83FF, 0x3C003C00};
-  if (type == DataType::fp16) return {0xBBFFBBFF, 0x30003000};
-  return {0x83FFFFFF, 0x3C000000};
-}
 
 Buffer upload(const Device& device, const std::vector<int>& values) {
   Buffer buffer(device, values.size() * sizeof(int));
@@ -51,11 +46,14 @@ CacheLayers::CacheLayers(Timing& timing, const Spec& spec, std::size_t layers, i
       memory_(timing.device(), layers * bytes_.all()),
       page_table_(upload(timing.device(), shuffled(sequences * pages_of(spec, tokens_each)))),
       page_table_stride_(pages_of(spec, tokens_each)) {
-  constexpr Timing::Pattern kPowersOfTwo = {0x03800000, 0x3C000000};
+  const DataType format = spec.kv_cache.format;
+  constexpr int kExponent = 6;  // of an fp8 cache's numbers, which leaves room to 448
+  const auto numbers = normal_numbers(format, is_fp8(format) ? 1 << kExponent : 1);
+  const auto scales = powers_of_two(-kExponent - 1, -kExponent);
   for (std::size_t layer = 0; layer < layers; ++layer) {
     const KvCache cache = (*this)[layer];
-    timing.fill(cache.k, bytes_.k + bytes_.v, pattern_of(spec.kv_cache.format));
-    timing.fill(cache.k_scale, 2 * bytes_.scales, kPowersOfTwo);
+    timing.fill(cache.k, bytes_.k + bytes_.v, numbers);
+    timing.fill(cache.k_scale, 2 * bytes_.scales, scales);
   }
 }
 

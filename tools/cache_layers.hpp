@@ -11,9 +11,6 @@
 
 namespace octavo {
 
-// Small numbers of a type, for Timing::fill.
-Timing::Pattern pattern_of(DataType type);
-
 Buffer upload(const Device& device, const std::vector<int>& values);
 
 // Of one layer of a paged cache, the last page of each sequence whole.
@@ -24,8 +21,9 @@ struct LayerBytes {
   std::size_t all() const { return k + v + 2 * scales; }
 };
 
-// Layers one after the other in memory, filled at random. They share their page table, as a
-// server's do, which names the pages in a shuffled order, as it does after a while.
+// Layers one after the other in memory, whose K and V are normally distributed, with a deviation of
+// one half to one. They share their page table, as a server's do, which names the pages in a
+// shuffled order, as it does after a while.
 class CacheLayers {
  public:
   CacheLayers(Timing& timing, const Spec& spec, std::size_t layers, int sequences, int tokens_each);

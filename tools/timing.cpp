@@ -43,11 +43,14 @@ bool Timing::fits(std::size_t bytes) const {
   return static_cast<double>(bytes) < kUsableMemory * static_cast<double>(free);
 }
 
-void Timing::fill(CUdeviceptr to, std::size_t bytes, Pattern pattern) {
+void Timing::fill(CUdeviceptr to, std::size_t bytes, const std::vector<unsigned>& choices) {
   if (bytes < 4) return;
+  Buffer words(device_, choices.size() * sizeof(unsigned));
+  words.upload(choices.data(), words.bytes());
   const auto blocks = static_cast<unsigned>(4 * device_.multiprocessors());
   fill_.launch(blocks, kThreads, stream(), to, static_cast<unsigned long long>(bytes / 4), ++seed_,
-               pattern.keep, pattern.set);
+               words.address(), static_cast<unsigned>(choices.size()));
+  stream_.synchronize();
 }
 
 double Timing::time(std::size_t copies, std::size_t bytes,

@@ -7,6 +7,7 @@
 
 #include <cstddef>
 #include <functional>
+#include <vector>
 
 #include "runtime/device.hpp"
 #include "tools/probe.hpp"
@@ -26,11 +27,8 @@ class Timing {
   // Whether the device has so much memory left.
   bool fits(std::size_t bytes) const;
 
-  // Random words, of which the bits of `keep` are left and those of `set` are added.
-  struct Pattern {
-    unsigned keep, set;
-  };
-  void fill(CUdeviceptr to, std::size_t bytes, Pattern pattern);
+  // Fills memory with words drawn from `choices` at random.
+  void fill(CUdeviceptr to, std::size_t bytes, const std::vector<unsigned>& choices);
 
   // Milliseconds of one launch. `launch` enqueues one on stream(), over the set that it is given;
   // `bytes`: what it moves.

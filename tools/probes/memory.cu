@@ -36,15 +36,15 @@ extern "C" __global__ void __launch_bounds__(512)
   for (; i < count; i += threads) to[i] = from[i];
 }
 
-// Random words, of which the bits of `keep` are left and those of `set` are added.
+// Words drawn from `choices` at random.
 extern "C" __global__ void fill_random(unsigned* to, unsigned long long count, unsigned seed,
-                                       unsigned keep, unsigned set) {
+                                       const unsigned* choices, unsigned choice_count) {
   const unsigned long long threads = 1ull * gridDim.x * blockDim.x;
   for (unsigned long long i = 1ull * blockIdx.x * blockDim.x + threadIdx.x; i < count;
        i += threads) {
     unsigned long long z = (i + (1ull * seed << 32)) * 0x9E3779B97F4A7C15ull;
     z = (z ^ z >> 30) * 0xBF58476D1CE4E5B9ull;
     z = (z ^ z >> 27) * 0x94D049BB133111EBull;
-    to[i] = static_cast<unsigned>(z >> 32) & keep | set;
+    to[i] = choices[static_cast<unsigned>(z >> 32) % choice_count];
   }
 }
