@@ -1353,28 +1353,34 @@ struct SplitStrip {
   }
 };
 
-inline __device__ float warp_max(float value) {
-  for (int mask = 16; mask > 0; mask /= 2) {
+// Splits that are merged at once; each kAtOnce neighbouring lanes know a number of each of them.
+constexpr int kAtOnce = 8;
+
+inline __device__ float max_at_once(float value) {
+  for (int mask = kAtOnce / 2; mask > 0; mask /= 2) {
     value = fmaxf(value, __shfl_xor_sync(0xffffffff, value, mask));
   }
   return value;
 }
 
-inline __device__ float warp_sum(float value) {
-  for (int mask = 16; mask > 0; mask /= 2) value += __shfl_xor_sync(0xffffffff, value, mask);
+inline __device__ float sum_at_once(float value) {
+  for (int mask = kAtOnce / 2; mask > 0; mask /= 2) {
+    value += __shfl_xor_sync(0xffffffff, value, mask);
+  }
   return value;
 }
 
-// Waits for a strip's splits and merges them, kAtOnce at a time; the lane of a split's number reads
-// its maximum and sum. Nothing branches, since this is the end that all else waits for.
+// Waits for a strip's splits and merges them, kAtOnce at a time; lanes of a split's number read its
+// maximum and sum. Nothing branches, since this is the end that all else waits for, and lanes
+// leave the wait together, without which the compiler writes all that follows twice.
 // `has_pair`: of the row's strips the last one may be narrower than the warp.
 inline __device__ RowPart merge_strip(SplitStrip strip, int splits, bool has_pair) {
-  constexpr int kAtOnce = 8;
   RowPart row;
 #pragma unroll 1
   for (; splits > 0; splits -= kAtOnce) {
-    uint2* const of_lane = strip.sums + lane_id() * strip.sums_stride;
-    const bool has_sums = lane_id() < min(splits, kAtOnce);
+    const int split = lane_id() % kAtOnce;
+    uint2* const of_lane = strip.sums + split * strip.sums_stride;
+    const bool has_sums = split < splits;
     const int pairs = has_pair ? splits : 0;
     uint2 outputs[kAtOnce], sums;
     unsigned least;
@@ -1387,14 +1393,14 @@ inline __device__ RowPart merge_strip(SplitStrip strip, int splits, bool has_pai
       sums = ld_relaxed_gpu_if(has_sums, of_lane);
       least = min(sums.x, sums.y);
       for (const uint2& pair : outputs) least = min(least, min(pair.x, pair.y));
-    } while (least == 0);
+    } while (__any_sync(0xffffffff, least == 0));
 
     const float maximum = has_sums ? __uint_as_float(~sums.x) : minus_infinity();
-    const float largest = fmaxf(row.maximum, warp_max(maximum));
+    const float largest = fmaxf(row.maximum, max_at_once(maximum));
     const float weight = ex2_approx_ftz(maximum - finite(largest));
     row.scale(ex2_approx_ftz(row.maximum - finite(largest)));
     row.maximum = largest;
-    row.sum += warp_sum(has_sums ? weight * __uint_as_float(~sums.y) : 0);
+    row.sum += sum_at_once(has_sums ? weight * __uint_as_float(~sums.y) : 0);
 #pragma unroll
     for (int i = 0; i < kAtOnce; ++i, strip.outputs += strip.outputs_stride) {
       const float of_split = __shfl_sync(0xffffffff, weight, i);
