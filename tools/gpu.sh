@@ -8,7 +8,8 @@
 #
 # Stages, in this order: conformance fidelity vectors attention prefill compile sanitizer. Each has its own
 # time limit. After each, OUT/results.json is whole, with what a stage that was cut off knew;
-# OUT/*.tar.gz are what the GPU's instructions computed and OUT/gpu.log what all printed.
+# OUT/*.tar.gz are what the GPU's instructions computed and OUT/gpu.log what all printed. The exit
+# status is 1 where a stage failed.
 set -uo pipefail
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
@@ -143,7 +144,7 @@ object() {
 }
 
 run_stages() {
-  local stage start status stages=() objects=
+  local stage start status stages=() failed=() objects=
   "$here/bin/octavo" doctor --json >"$work/machine"  # fails for want of an emulator
   for stage in "$@"; do
     start=$SECONDS
@@ -153,11 +154,13 @@ run_stages() {
     "stage_$stage"
     status=$?
     echo "== $stage: $((SECONDS - start)) s, status $status"
+    ((status == 0)) || failed+=("$stage")
     stages+=("{\"stage\": \"$stage\", \"seconds\": $((SECONDS - start)), \"status\": $status}")
     objects+=$(printf ',\n"%s": %s' "$stage" "$(object "$work/$stage")")
     printf '{\n"machine": %s,\n"stages": [%s]%s\n}\n' "$(cat "$work/machine")" \
       "$(IFS=,; echo "${stages[*]}")" "$objects" >"$out/results.json"
   done
+  ((${#failed[@]} == 0)) || fail "failed: ${failed[*]}" 1
 }
 
 if [[ ${1-} == --help || ${1-} == -h ]]; then
