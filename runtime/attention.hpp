@@ -8,7 +8,8 @@
 // Results are those of the order in which work was enqueued. From sm_90 on kernels follow each
 // other by programmatic dependent launch: they take their places before the work enqueued before
 // has ended, and wait there for its end. Until then decode reads the batch's lengths and the page
-// table, as they are, for what it may bring to the L2 cache; so these are memory by then.
+// table, whatever is in them, for what it may bring to the L2 cache: they must be allocated by
+// then.
 #pragma once
 
 #include <memory>
