@@ -22,7 +22,7 @@ CacheImage::CacheImage(const Spec& spec, const std::vector<int>& lengths, std::u
     stride_ = std::max(pages_of(longest), 1);
     std::vector<int> pages;
     for (const int length : lengths) pages.resize(pages.size() + pages_of(length));
-    std::iota(pages.begin(), pages.end(), 0);
+    std::iota(pages.begin(), pages.end(), 1);
     std::mt19937_64 random(seed);
     for (std::size_t i = pages.size(); i > 1; --i) std::swap(pages[i - 1], pages[random() % i]);
     // Entries that nobody may follow.
@@ -34,7 +34,7 @@ CacheImage::CacheImage(const Spec& spec, const std::vector<int>& lengths, std::u
     for (std::size_t b = 0; b < lengths.size(); ++b) {
       for (int i = 0; i < pages_of(lengths[b]); ++i) page_table_[b * stride_ + i] = *next++;
     }
-    tokens = pages.size() * spec_.page_size;
+    tokens = (1 + pages.size()) * spec_.page_size;
   } else {
     capacity_ = std::max(longest, 1);
     tokens = lengths.size() * capacity_;

@@ -15,7 +15,8 @@ namespace octavo::reference {
 // shuffled order, as a server's are after a while.
 class CacheImage {
  public:
-  // A cache with room for these sequences and no more, but for the rest of the last page.
+  // A cache with room for these sequences and no more, but for the rest of the last page, and for
+  // page 0, which is nobody's: who takes a missing page for it finds what no one wrote.
   CacheImage(const Spec& spec, const std::vector<int>& lengths, std::uint64_t seed);
 
   int capacity() const { return capacity_; }
