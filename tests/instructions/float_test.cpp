@@ -100,6 +100,13 @@ TEST_CASE("16-bit arithmetic") {
       {"add.f16x2", 'r', "add.f16x2 %r0, %r1, %r2;", {0x3C004000, 0x3C003C00}, 0x40004200},
       {"sub.bf16x2", 'r', "sub.bf16x2 %r0, %r1, %r2;", {0x3F804000, 0x3F803F80}, 0x00003F80},
       {"mul.bf16", 'h', "mul.bf16 %h0, %h1, %h2;", {0x4000, 0x4040}, 0x40C0},
+      // 2049 and 2051 are half way between two of f16; 2^-24 more and 2^-24 less, which fp32 has no
+      // room for, are not.
+      {"fma.rn.f16x2",
+       'r',
+       "fma.rn.f16x2 %r0, %r1, %r2, %r3;",
+       {0x47004200, 0x5C946156, 0x80010001},
+       0x68016801},
       {"fma.rn.bf16x2",
        'r',
        "fma.rn.bf16x2 %r0, %r1, %r2, %r3;",
