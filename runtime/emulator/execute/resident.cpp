@@ -9,12 +9,11 @@
 namespace octavo::emulator {
 namespace {
 
-// Only the pages that a kernel touches are ever committed.
-std::byte* reserve(std::size_t bytes) {
+void* reserve(std::size_t bytes) {
   void* memory = mmap(nullptr, bytes, PROT_READ | PROT_WRITE,
                       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   if (memory == MAP_FAILED) throw Fault(CUDA_ERROR_OUT_OF_MEMORY, "no memory for a block");
-  return static_cast<std::byte*>(memory);
+  return memory;
 }
 
 void run_warp(void* argument) {
@@ -36,6 +35,10 @@ void copy(const Dim3& from, std::uint32_t (&to)[3]) {
 
 }  // namespace
 
+ReservedMemory::ReservedMemory(std::size_t bytes)
+    : begin_(static_cast<std::byte*>(reserve(bytes))), bytes_(bytes) {}
+ReservedMemory::~ReservedMemory() { munmap(begin_, bytes_); }
+
 WarpMemory::WarpMemory(std::size_t frame_bytes, std::size_t local_bytes) {
   frame_memory.reset(new std::byte[frame_bytes + 64]);
   const auto address = reinterpret_cast<std::uintptr_t>(frame_memory.get());
@@ -44,18 +47,15 @@ WarpMemory::WarpMemory(std::size_t frame_bytes, std::size_t local_bytes) {
 }
 
 Resident::Resident(Launch& launch)
-    : launch_(launch), warps_of_block_((launch.threads() + kLanes - 1) / kLanes) {
-  const std::size_t blocks = count(launch.shape.cluster);
-  window_bytes_ =
-      launch.first_shared_address() + (blocks - 1) * kSharedWindow + launch.shared_bytes() + 1;
-  window_ = reserve(window_bytes_);
-  for (std::size_t w = 0; w < blocks * warps_of_block_; ++w) {
+    : launch_(launch),
+      warps_of_block_((launch.threads() + kLanes - 1) / kLanes),
+      window_(launch.first_shared_address() + (count(launch.shape.cluster) - 1) * kSharedWindow +
+              launch.shared_bytes() + 1) {
+  for (std::size_t w = 0; w < count(launch.shape.cluster) * warps_of_block_; ++w) {
     memories_.push_back(
         std::make_unique<WarpMemory>(launch.code.frame_bytes, launch.local_bytes()));
   }
 }
-
-Resident::~Resident() { munmap(window_, window_bytes_); }
 
 void Resident::start(std::uint64_t turn) {
   polling_rounds = 0;
@@ -66,13 +66,13 @@ void Resident::start(std::uint64_t turn) {
   cluster.schedule = Random(launch_.order.schedule_seed, cluster.number);
   cluster.blocks.resize(count(launch_.shape.cluster));
   cluster.defined = &shared_defined_;
-  shared_defined_.start(window_, window_bytes_);
+  shared_defined_.start(window_.begin(), window_.bytes());
   if (launch_.code.asynchronous) {
     const std::size_t warps = cluster.blocks.size() * warps_of_block_;
     cluster.async = &async_;
     cluster.shadow = &shadow_;
     async_.start(cluster, warps, launch_.order);
-    shadow_.start(cluster, window_, window_bytes_, warps);
+    shadow_.start(cluster, window_.begin(), window_.bytes(), warps);
   }
   for (std::uint32_t rank = 0; rank < cluster.blocks.size(); ++rank) {
     start_block(cluster.blocks[rank], rank);
@@ -89,7 +89,8 @@ void Resident::start_block(Block& block, std::uint32_t rank) {
   block.index[0] = first.x * size.x + inner.x;
   block.index[1] = first.y * size.y + inner.y;
   block.index[2] = first.z * size.z + inner.z;
-  block.shared = window_ + launch_.first_shared_address() + std::size_t{rank} * kSharedWindow;
+  block.shared =
+      window_.begin() + launch_.first_shared_address() + std::size_t{rank} * kSharedWindow;
   std::memset(block.shared, 0xFF, launch_.shared_bytes());
   block.live_warps = warps_of_block_;
   cluster.live_warps += warps_of_block_;
@@ -146,7 +147,7 @@ void Resident::start_warp(WarpMemory& memory, Block& block, std::uint32_t warpid
   warp.parameters = launch_.parameters;
   warp.parameter_bytes = launch_.info->parameter_bytes;
   warp.symbols = launch_.symbols;
-  warp.shared = window_;
+  warp.shared = window_.begin();
   warp.shared_begin = block.rank * kSharedWindow + launch_.first_shared_address();
   warp.registers = launch_.registers;
   warp.frame = memory.frame;

@@ -21,13 +21,28 @@ struct WarpMemory {
   WarpMemory(std::size_t frame_bytes, std::size_t local_bytes);
 };
 
+// Zeros, of which only the pages that are touched are ever committed.
+class ReservedMemory {
+ public:
+  explicit ReservedMemory(std::size_t bytes);  // throws Fault OUT_OF_MEMORY
+  ReservedMemory(const ReservedMemory&) = delete;
+  ReservedMemory& operator=(const ReservedMemory&) = delete;
+  ~ReservedMemory();
+
+  std::byte* begin() const { return begin_; }
+  std::size_t bytes() const { return bytes_; }
+
+ private:
+  std::byte* begin_;
+  std::size_t bytes_;
+};
+
 // One cluster after another of the same launch runs in it.
 class Resident {
  public:
   explicit Resident(Launch& launch);  // throws Fault OUT_OF_MEMORY
   Resident(const Resident&) = delete;
   Resident& operator=(const Resident&) = delete;
-  ~Resident();
 
   // Every warp of the cluster that is taken in at this turn is ready at its first instruction.
   void start(std::uint64_t turn);
@@ -41,8 +56,7 @@ class Resident {
 
   Launch& launch_;
   std::uint32_t warps_of_block_;
-  std::size_t window_bytes_;
-  std::byte* window_ = nullptr;                        // the cluster's shared memory
+  ReservedMemory window_;                              // the cluster's shared memory
   std::vector<std::unique_ptr<WarpMemory>> memories_;  // block by block
   AsyncQueue async_;
   Shadow shadow_;
