@@ -1171,11 +1171,12 @@ class Pipeline {
 };
 
 // A hint before the grids before have ended, while memory has little to do: the tiles that the
-// block's warps will take first, as far as can be seen now. Lengths that no cache could hold are
-// not from this batch, and page table entries are read for no others.
+// block's warps will take first, as far as can be seen now. Lengths that cannot be are another
+// batch's, or no one's yet: the page table is read at tokens that a cache may hold, and no others.
 inline __device__ void prefetch_first_tiles(const DecodeArguments& arguments) {
   const Rows rows = rows_of_block(arguments.batch);
   if (rows.count <= 0 || rows.first_position < 0) return;
+  if (rows.position(rows.count - 1) >= rows.kv_length) return;
   if (rows.kv_length > KvLayout::capacity(arguments.cache)) return;
   Pipeline(arguments.cache, rows, share_of_block(rows, arguments.splits), 0).prefetch();
 }
