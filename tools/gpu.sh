@@ -45,7 +45,7 @@ package() {
 }
 
 # Of a stage, in seconds. A stage writes JSON files into its folder of $work.
-declare -A limit=([conformance]=150 [fidelity]=45 [vectors]=60 [attention]=90 [prefill]=240 [compile]=30 [sanitizer]=60)
+declare -A limit=([conformance]=240 [fidelity]=45 [vectors]=60 [attention]=90 [prefill]=240 [compile]=30 [sanitizer]=60)
 
 # Runs a program for as long as its stage may still take.
 within() {
