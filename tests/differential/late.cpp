@@ -3,6 +3,7 @@
 // address is read that nobody owns. On the emulator one grid follows the other, so that this says
 // most on a GPU.
 #include <doctest/doctest.h>
+#include <fmt/format.h>
 
 #include <algorithm>
 #include <random>
@@ -51,8 +52,10 @@ std::vector<unsigned> lengths_and_pages() {
 class LateCase {
  public:
   LateCase()
-      : spec_(spec_of("attention: {query_heads: 8, kv_heads: 2, head_dim: 64}\n"
-                      "kernels: [decode]\n")),
+      : spec_(spec_of(fmt::format("attention: {{query_heads: {}, kv_heads: {}, head_dim: {}}}\n"
+                                  "kv_cache: {{page_size: {}}}\n"
+                                  "kernels: [decode]\n",
+                                  kHeads, kKvHeads, kHeadDim, kPageSize))),
         attention_(spec_, device()),
         stream_(device()),
         late_(device(), kLate, "late"),

@@ -9,13 +9,6 @@
 namespace octavo::emulator {
 namespace {
 
-void* reserve(std::size_t bytes) {
-  void* memory = mmap(nullptr, bytes, PROT_READ | PROT_WRITE,
-                      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-  if (memory == MAP_FAILED) throw Fault(CUDA_ERROR_OUT_OF_MEMORY, "no memory for a block");
-  return memory;
-}
-
 void run_warp(void* argument) {
   auto& warp = *static_cast<Warp*>(argument);
   warp.block->launch->code.function(&warp, warp.frame);
@@ -35,8 +28,13 @@ void copy(const Dim3& from, std::uint32_t (&to)[3]) {
 
 }  // namespace
 
-ReservedMemory::ReservedMemory(std::size_t bytes)
-    : begin_(static_cast<std::byte*>(reserve(bytes))), bytes_(bytes) {}
+ReservedMemory::ReservedMemory(std::size_t bytes) : bytes_(bytes) {
+  void* memory = mmap(nullptr, bytes, PROT_READ | PROT_WRITE,
+                      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  if (memory == MAP_FAILED) throw Fault(CUDA_ERROR_OUT_OF_MEMORY, "no memory for a block");
+  begin_ = static_cast<std::byte*>(memory);
+}
+
 ReservedMemory::~ReservedMemory() { munmap(begin_, bytes_); }
 
 WarpMemory::WarpMemory(std::size_t frame_bytes, std::size_t local_bytes) {
