@@ -70,7 +70,7 @@ SharedLayout layout_of(const Spec& spec, const Tunables& tunables) {
     layout.query_bytes = tunables.row_tiles * steps * 32 * 16;
   }
   const int rows = tunables.row_tiles * kMmaRows;
-  layout.parts_bytes = tunables.warps * rows * (8 + dim.v * 4);
+  layout.parts_bytes = tunables.warps * (rows * (8 + dim.v * 4) + 4);
   return layout;
 }
 
@@ -205,6 +205,7 @@ Plan plan_decode(const Spec& spec, const Architecture& arch, const Tunables& tun
   add_end(plan);
   plan.policies.push_back(
       select_policy("merge", tunables.merge == Merge::fused ? "fused" : "kernel"));
+  plan.policies.push_back(select_policy("history", spec.kv_cache.history_ready ? "ready" : "late"));
   plan.constants = constants(spec, tunables, layout);
   plan.skeleton = "kernels/decode.cuh";
   plan.entry = "octavo_decode";
@@ -237,14 +238,16 @@ Grid grid_decode(const Plan& plan, const LaunchShape& shape) {
 
 // As many blocks as the multiprocessors hold at once, but none with fewer tokens than pay for their
 // part of the merge. Two splits where one already occupies half of the multiprocessors pay later:
-// half of them read nearly as fast as all. And more than eight pay late, as the merge reads eight
-// at a time. (On an H100, d128: at 8 sequences of 1024, 2048, 4096 and 8192 tokens 9.8, 16.0, 28.0
-// and 51.5 us with one split, 9.9, 14.9, 26.5 and 48.9 with two; at one sequence of 1024 tokens
-// 6.6, 5.7 and 5.1 us with two, four and eight; of 4096 and 8192 tokens 7.4 and 10.1 with eight,
-// 7.7 and 10.4 with sixteen, and of 16384 17.2 and 16.7.)
+// half of them read nearly as fast as all. And more than eight of one sequence pay late, as eight
+// may leave room for the next grid's blocks to begin. (On an H100, d128: at 8 sequences of 1024,
+// 2048, 4096 and 8192 tokens 8.8, 15.1, 27.3 and 51.3 us with one split, 8.4, 14.4, 25.9 and 48.8
+// with two, and with history_ready 7.8, 14.1, 26.7 and 50.8, and 8.1, 13.6, 25.4 and 47.9; at one
+// sequence of 1024 tokens 5.9, 4.7 and 4.4 us with two, four and eight; of 4096, 8192 and 16384
+// tokens 6.8, 9.7 and 16.1 with eight, 6.8, 8.9 and 14.4 with sixteen, and with history_ready 5.6,
+// 8.7 and 15.1, and 6.3, 8.9 and 13.8.)
 int choose_splits(const Plan& decode, const LaunchShape& shape, int multiprocessors) {
   constexpr int kFewestTokens = 128, kFewestTokensOfTwo = 2048;
-  constexpr int kAtOnce = 8, kFewestTokensOfMore = 1024;
+  constexpr int kFew = 8, kFewestTokensOfMore = 512;
   const int groups = static_cast<int>(arrival_count(decode, shape));
   if (groups == 0) return 1;
   const int resident =
@@ -252,7 +255,7 @@ int choose_splits(const Plan& decode, const LaunchShape& shape, int multiprocess
   const int by_threads = std::max(1, 512 / decode.threads);
   const int fitting = multiprocessors * std::min(resident, by_threads) / groups;
   if (fitting == 2 && shape.max_kv_length < kFewestTokensOfTwo) return 1;
-  const int few = std::clamp(shape.max_kv_length / kFewestTokens, 1, kAtOnce);
+  const int few = std::clamp(shape.max_kv_length / kFewestTokens, 1, kFew);
   return std::clamp(fitting, 1, std::max(few, shape.max_kv_length / kFewestTokensOfMore));
 }
 

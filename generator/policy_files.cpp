@@ -46,6 +46,8 @@ constexpr std::array kPolicyFiles{
     PolicyFile{"output", "e4m3", "output/e4m3.cuh"},
     PolicyFile{"sinks", "off", "sinks/none.cuh"},
     PolicyFile{"sinks", "on", "sinks/learned.cuh"},
+    PolicyFile{"history", "late", "history/late.cuh"},
+    PolicyFile{"history", "ready", "history/ready.cuh"},
     PolicyFile{"merge", "fused", "merge/fused.cuh"},
     PolicyFile{"merge", "kernel", "merge/kernel.cuh"},
 };

@@ -77,6 +77,7 @@ std::string cache_text(const CacheSpec& cache) {
   if (is_fp8(cache.format)) text += fmt::format("  scale: {}\n", scale_text(cache.scale));
   text += fmt::format("  layout: {}\n", name_of(cache.layout));
   if (cache.layout == Layout::paged) text += fmt::format("  page_size: {}\n", cache.page_size);
+  if (cache.history_ready) text += "  history_ready: true\n";
   return text;
 }
 

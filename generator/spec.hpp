@@ -76,7 +76,9 @@ struct CacheSpec {
   DataType format = DataType::e4m3;
   Scale scale;
   Layout layout = Layout::paged;
-  int page_size = 64;  // tokens; paged only
+  int page_size = 64;          // tokens; paged only
+  bool history_ready = false;  // decode's lengths, pages and all but the batch's own tokens are
+                               // there before the grid directly before decode begins
   bool operator==(const CacheSpec&) const = default;
 };
 
@@ -121,7 +123,8 @@ std::vector<Spec> read_specs(const std::filesystem::path& file);
 
 // The spec as YAML with every key that applies to it written, in the schema's order: parsing it
 // gives the spec again, and two parsed specs are equal if and only if these texts are. An empty
-// name is left out.
+// name is left out, and history_ready where it is false, so that digests are what they were without
+// it.
 std::string canonical_yaml(const Spec& spec);
 
 // 16 hex digits that identify the spec apart from its name: XXH3-64 of the canonical form.

@@ -131,7 +131,8 @@ Scale read_scale(const Scope& cache) {
 
 CacheSpec read_cache(const Scope& root, Reading& reading) {
   using enum DataType;
-  const Scope scope = root.inner("kv_cache", {"format", "scale", "layout", "page_size"});
+  const Scope scope =
+      root.inner("kv_cache", {"format", "scale", "layout", "page_size", "history_ready"});
   CacheSpec cache;
   cache.format = scope.name("format", {e4m3, e5m2, bf16, fp16}, e4m3);
   const Scale scale = read_scale(scope);
@@ -139,6 +140,7 @@ CacheSpec read_cache(const Scope& root, Reading& reading) {
   cache.layout = scope.name("layout", {Layout::contiguous, Layout::paged}, Layout::paged);
   const int page_size = scope.integer("page_size", kPageSize, cache.page_size);
   if (cache.layout == Layout::paged) cache.page_size = page_size;
+  cache.history_ready = scope.boolean("history_ready", false);
 
   reading.refuse_if(
       !is_fp8(cache.format) && scope.has("scale"), scope.path_of("scale"), {"kv_cache.format"},

@@ -10,6 +10,13 @@
 // has ended, and wait there for its end. Until then decode reads the batch's lengths and the page
 // table, whatever is in them, for what it may bring to the L2 cache: they must be allocated by
 // then.
+//
+// With kv_cache.history_ready decode reads more meanwhile: token_start, kv_length, the page table,
+// and K, V and scales of all tokens but the batch's own. None of these may be written by the kernel
+// enqueued directly before it. append of just the tokens that decode attends is such a kernel; one
+// of a longer prompt is not, nor is one that moves pages or sets lengths. If the kernel directly
+// before is not Octavo's and lets decode begin by programmatic dependent launch before it has
+// itself waited for what was enqueued before it, that counts too. Copies and memsets never overlap.
 #pragma once
 
 #include <memory>

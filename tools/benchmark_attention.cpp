@@ -2,7 +2,9 @@
 //   read  a kernel that reads as many bytes and does nothing else; decode is given as a share of it
 //   copy  a kernel that reads and writes as many; append is given as a share of it
 //   wgmma what the tensor cores do of products alone
-// decode runs over the spec's cache and, with the same kernel skeleton, over a bf16 one.
+// decode runs over the spec's cache and, with the same kernel skeleton, over a bf16 one; with
+// kv_cache.history_ready and without. One decode follows another, by programmatic dependent launch
+// where the device has it.
 //
 //   benchmark_attention [SPEC.yaml] [--batch 1,8] [--context 16384,65536] [--append 1024,65536]
 //                       [--splits N] [--ceiling-mib N] [--device NAME] [--json FILE]
@@ -53,16 +55,10 @@ class Bench {
     if (spec.kv_cache.layout != Layout::paged)
       throw UsageError(spec.name + ": the benchmark needs a paged cache");
     measure_ceilings();
-    Spec bf16 = spec;
-    bf16.kv_cache.format = DataType::bf16;
-    bf16.compute = {.matmul = Matmul::bf16, .accumulation = {}};
-    spec.kernels = bf16.kernels = {KernelKind::decode};
-    const Attention decode(spec, device_), decode_bf16(bf16, device_);
-    for (const int batch : options_.batch) {
-      for (const int context : options_.context) {
-        const auto base = measure_decode(decode_bf16, batch, context, std::nullopt);
-        measure_decode(decode, batch, context, base);
-      }
+    spec.kernels = {KernelKind::decode};
+    for (const bool history_ready : {false, true}) {
+      spec.kv_cache.history_ready = history_ready;
+      measure_decode(spec);
     }
     spec.kernels = {KernelKind::append};
     const Attention append(spec, device_);
@@ -112,6 +108,19 @@ class Bench {
          {"tflop_per_s", operations / milliseconds / 1e9}});
   }
 
+  void measure_decode(const Spec& spec) {
+    Spec bf16 = spec;
+    bf16.kv_cache.format = DataType::bf16;
+    bf16.compute = {.matmul = Matmul::bf16, .accumulation = {}};
+    const Attention decode(spec, device_), decode_bf16(bf16, device_);
+    for (const int batch : options_.batch) {
+      for (const int context : options_.context) {
+        const auto base = measure_decode(decode_bf16, batch, context, std::nullopt);
+        measure_decode(decode, batch, context, base);
+      }
+    }
+  }
+
   // Milliseconds, or none where it does not fit. `base`: of the same over a bf16 cache.
   std::optional<double> measure_decode(const Attention& attention, int batch, int context,
                                        std::optional<double> base) {
@@ -155,6 +164,7 @@ class Bench {
     json row = {{"kernel", "decode"},
                 {"spec", spec.name},
                 {"cache", name_of(spec.kv_cache.format)},
+                {"history_ready", spec.kv_cache.history_ready},
                 {"batch", batch},
                 {"context", context},
                 {"splits", splits_of(spec, batch, context)},
@@ -234,9 +244,9 @@ class Bench {
   }
 
   void print() const {
-    std::vector<std::vector<std::string>> cells = {{"kernel", "type", "batch", "tokens", "splits",
-                                                    "us", "GB/s, TFLOP/s", "ceiling us", "share",
-                                                    "bf16 / this"}};
+    std::vector<std::vector<std::string>> cells = {{"kernel", "type", "history ready", "batch",
+                                                    "tokens", "splits", "us", "GB/s, TFLOP/s",
+                                                    "ceiling us", "share", "bf16 / this"}};
     for (const json& row : rows_) {
       const auto text = [&](const char* key) {
         return row.contains(key)
@@ -250,9 +260,9 @@ class Bench {
         return std::string("-");
       };
       cells.push_back({text("kernel"), text(row.contains("cache") ? "cache" : "type"),
-                       text("batch"), text(row.contains("context") ? "context" : "tokens"),
-                       text("splits"), number({"us"}, "{:.1f}"),
-                       number({"gb_per_s", "tflop_per_s"}, "{:.0f}"),
+                       text("history_ready"), text("batch"),
+                       text(row.contains("context") ? "context" : "tokens"), text("splits"),
+                       number({"us"}, "{:.1f}"), number({"gb_per_s", "tflop_per_s"}, "{:.0f}"),
                        number({"read_us", "copy_us"}, "{:.1f}"),
                        number({"share_of_read", "share_of_copy"}, "{:.3f}"),
                        number({"bf16_over_this"}, "{:.2f}")});

@@ -32,19 +32,27 @@ class Pipeline {
     look_up();
   }
 
-  // Starts the first tiles' copies. What the block reads besides them is to be read before: it
-  // would wait behind all that the device's blocks copy. These tiles may be in the L2 cache
-  // already, so memory is given something to do meanwhile, but not more than it can do by then.
+  // Starts the first tiles' copies.
   __device__ void fill() {
 #pragma unroll 1
     for (int stage = 0; stage < kStages - 1; ++stage) copy(stage);
-    if (copied_ < end_) prefetch_keys();
   }
 
-  // Brings the tile that is copied next to the L2 cache.
-  __device__ void prefetch() {
+  // The tokens before which the first tiles end.
+  __device__ int end_of_first_tiles() const {
+    return min(copied_ + (kStages - 2) * kStride + kTileTokens, end_);
+  }
+
+  // Brings the keys, or all, of the tile that is copied next to the L2 cache.
+  __device__ void prefetch_keys() {
     if (copied_ >= end_) return;
+    tile_rows_.wait();
+    prefetch_rows<kKeyUnits * 16>(cache_.k);
+    if constexpr (Scale::kPerToken) prefetch_rows<4>(cache_.k_scale);
+  }
+  __device__ void prefetch() {
     prefetch_keys();
+    if (copied_ >= end_) return;
     prefetch_rows<kValueUnits * 16>(cache_.v);
     if constexpr (Scale::kPerToken) prefetch_rows<4>(cache_.v_scale);
   }
@@ -59,6 +67,9 @@ class Pipeline {
     stage_ = stage_ + 1 < kStages ? stage_ + 1 : 0;
     return true;
   }
+
+  // Whether the warp has started to copy all of its tiles.
+  __device__ bool all_copied() const { return copied_ >= end_; }
 
   // The tile's first token, and where it is in shared memory, as an offset from the stages.
   __device__ int token() const { return copied_ - kStages * kStride; }
@@ -112,12 +123,6 @@ class Pipeline {
     });
   }
 
-  __device__ void prefetch_keys() {
-    tile_rows_.wait();
-    prefetch_rows<kKeyUnits * 16>(cache_.k);
-    if constexpr (Scale::kPerToken) prefetch_rows<4>(cache_.k_scale);
-  }
-
   template <int kRowBytes>
   __device__ void prefetch_rows(DeviceAddress rows) {
     constexpr int kLineBytes = kRowBytes % 128 == 0 ? 128 : kRowBytes & -kRowBytes;
@@ -149,16 +154,5 @@ class Pipeline {
   int stage_ = kStages - 1;  // of the tile that the warp works on
   TileRows tile_rows_;       // of the tile that is copied next, in the cache
 };
-
-// A hint before the grids before have ended, while memory has little to do: the tiles that the
-// block's warps will take first, as far as can be seen now. Lengths that cannot be are another
-// batch's, or no one's yet: the page table is read at tokens that a cache may hold, and no others.
-inline __device__ void prefetch_first_tiles(const DecodeArguments& arguments) {
-  const Rows rows = rows_of_block(arguments.batch);
-  if (rows.count <= 0 || rows.first_position < 0) return;
-  if (rows.position(rows.count - 1) >= rows.kv_length) return;
-  if (rows.kv_length > KvLayout::capacity(arguments.cache)) return;
-  Pipeline(arguments.cache, rows, share_of_block(rows, arguments.splits), 0).prefetch();
-}
 
 }  // namespace octavo

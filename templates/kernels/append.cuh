@@ -118,7 +118,8 @@ __device__ int blocks_of(int tokens) {
 
 extern "C" __global__ void __launch_bounds__(kThreads, kResidentBlocks)
     append(const __grid_constant__ AppendArguments arguments) {
-  Launch::begin();
+  Launch::wait();
+  Launch::let_next_begin();
   const KvCache& cache = arguments.cache;
   const int k_blocks = blocks_of<kKvHeads, kLanesQk>(arguments.batch.tokens);
   const int v_blocks = blocks_of<kKvHeads, kLanesV>(arguments.batch.tokens);

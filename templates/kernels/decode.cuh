@@ -12,22 +12,25 @@ extern __shared__ uint4 shared_memory[];
 // own copies in flight and its own softmax. Their parts are merged, and then the splits' are.
 extern "C" __global__ void __launch_bounds__(kThreads, 1)
     octavo_decode(const __grid_constant__ DecodeArguments arguments) {
-  Launch::begin([&] { prefetch_first_tiles(arguments); });
+  Merge merge;
+  History::begin(arguments, merge);
   const Rows rows = rows_of_block(arguments.batch);
-  if (rows.count <= 0) return;
-  const Merge merge(arguments);
+  if (rows.count <= 0) return History::leave();
   const Share share = share_of_block(rows, arguments.splits);
 
   char* const memory = reinterpret_cast<char*>(shared_memory);
   char* const stages = memory + warp_id() * kStages * kStageBytes;
   Pipeline pipeline(arguments.cache, rows, share,
                     static_cast<unsigned>(__cvta_generic_to_shared(stages)));
+  History::before_queries(arguments, rows, pipeline, merge);
   Query query(arguments, rows, reinterpret_cast<uint4*>(memory + kQueryOffset));
-  pipeline.fill();
+  History::after_queries(pipeline);
+  pipeline.prefetch_keys();
   query.convert();
   Softmax softmax(arguments, rows, query);
   Outputs outputs = {};
   while (pipeline.advance()) {
+    if (pipeline.all_copied()) Launch::let_next_begin();
     const char* const tile = stages + pipeline.offset();
     Scores scores = {};
     multiply_keys(scores, query, tile);

@@ -14,7 +14,8 @@ extern __shared__ __align__(1024) uint4 shared_memory[];
 // rows each.
 extern "C" __global__ void __launch_bounds__(kThreads, 1)
     octavo_prefill(const __grid_constant__ PrefillKernelArguments arguments) {
-  Launch::begin();
+  Launch::wait();
+  Launch::let_next_begin();
   const int consumers = consumers_of(rows_of_prefill(arguments));
   if (consumers <= 0) return;
   const Memory memory(shared_memory);

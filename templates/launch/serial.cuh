@@ -2,12 +2,12 @@
 
 namespace octavo {
 
-// How grids of a stream follow each other: the next one begins when this one has ended, so that
-// there is no time in which a hint would help.
+// How grids of a stream follow each other: the next one begins when this one has ended.
 struct Launch {
-  template <class Hint>
-  static __device__ void begin(const Hint&) {}
-  static __device__ void begin() {}
+  static constexpr bool kOverlaps = false;
+
+  static __device__ void wait() {}
+  static __device__ void let_next_begin() {}
 };
 
 }  // namespace octavo

@@ -1,7 +1,7 @@
 #pragma once
 
 #include "arguments.cuh"
-#include "ptx/atom.cuh"
+#include "ptx/relaxed.cuh"
 
 namespace octavo {
 
@@ -9,7 +9,7 @@ namespace octavo {
 // so that it may wait for what they write. Who that is is asked for long before it matters.
 class Merge {
  public:
-  __device__ explicit Merge(const DecodeArguments& arguments) {
+  __device__ void start(const DecodeArguments& arguments) {
     if (threadIdx.x == 0 && arguments.splits > 1) {
       const unsigned group = blockIdx.z * gridDim.y + blockIdx.y;
       started_before_ = atom_relaxed_inc(arguments.arrivals + group * 4ull, arguments.splits - 1);

@@ -6,7 +6,7 @@ namespace octavo {
 
 // The splits' parts are merged by a kernel of its own.
 struct Merge {
-  __device__ explicit Merge(const DecodeArguments&) {}
+  __device__ void start(const DecodeArguments&) {}
   __device__ bool is_mine(const DecodeArguments&) const { return false; }
 };
 

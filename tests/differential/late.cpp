@@ -1,7 +1,8 @@
 // From sm_90 on decode's blocks take their places before the work before has ended, and look at
 // lengths and pages as they are then. Nothing may depend on that: neither the output nor whether an
-// address is read that nobody owns. On the emulator one grid follows the other, so that this says
-// most on a GPU.
+// address is read that nobody owns. With history_ready they read the cache, too, but for what the
+// work before may write: the batch's own tokens, and its queries. On the emulator one grid follows
+// the other, so that this says most on a GPU.
 #include <doctest/doctest.h>
 #include <fmt/format.h>
 
@@ -19,7 +20,7 @@ using namespace octavo::test;
 
 namespace {
 
-constexpr int kPageSize = 64, kPages = 24, kStride = 11, kHeadDim = 64, kKvHeads = 2, kHeads = 8;
+constexpr int kPageSize = 64, kPages = 40, kStride = 11, kHeadDim = 64, kKvHeads = 2, kHeads = 8;
 const std::vector<int> kLengths = {700, 90, 333};
 
 // Lets the next grid begin, and some time later writes what that needs.
@@ -41,7 +42,7 @@ Buffer upload(const std::vector<T>& values) {
   return buffer;
 }
 
-// token_start, kv_length and the page table, one after the other.
+// token_start, kv_length and the page table, one after the other; no page is of two sequences.
 std::vector<unsigned> lengths_and_pages() {
   std::vector<unsigned> words = {0, 1, 2, 3};
   words.insert(words.end(), kLengths.begin(), kLengths.end());
@@ -51,27 +52,22 @@ std::vector<unsigned> lengths_and_pages() {
 
 class LateCase {
  public:
-  LateCase()
+  explicit LateCase(bool history_ready)
       : spec_(spec_of(fmt::format("attention: {{query_heads: {}, kv_heads: {}, head_dim: {}}}\n"
-                                  "kv_cache: {{page_size: {}}}\n"
+                                  "kv_cache: {{page_size: {}, history_ready: {}}}\n"
                                   "kernels: [decode]\n",
-                                  kHeads, kKvHeads, kHeadDim, kPageSize))),
+                                  kHeads, kKvHeads, kHeadDim, kPageSize, history_ready))),
         attention_(spec_, device()),
         stream_(device()),
         late_(device(), kLate, "late"),
         right_(upload(lengths_and_pages())) {
     std::mt19937 random(1);
-    const std::size_t rows = kPages * kKvHeads * kPageSize;
-    std::vector<unsigned char> values(rows * kHeadDim);  // e4m3, no NaN
-    for (unsigned char& value : values) value = static_cast<unsigned char>(random() & 0xBF);
-    k_ = upload(values), v_ = upload(values);
-    scale_ = upload(std::vector<float>(rows, 0.5f));
-    std::vector<unsigned short> queries(kLengths.size() * kHeads * kHeadDim);  // bf16
-    for (unsigned short& query : queries) {
-      query = static_cast<unsigned short>((random() & 0x83FF) | 0x3C00);
-    }
-    q_ = upload(queries);
-    output_ = Buffer(device(), q_.bytes());
+    for (unsigned& word : tokens_) word = random() & 0xBFBFBFBF;  // e4m3, no NaN
+    for (std::size_t i = kScale; i < kQuery; ++i) tokens_[i] = 0x3F000000;
+    for (std::size_t i = kQuery; i < kEnd; ++i) tokens_[i] = (random() & 0x83FF83FF) | 0x3C003C00;
+    right_tokens_ = upload(tokens_);
+    memory_ = upload(tokens_);
+    output_ = Buffer(device(), 4 * (kEnd - kQuery));
     workspace_ = Buffer(device(), attention_.workspace_bytes(arguments(right_).batch, size()));
     workspace_.fill(0);
   }
@@ -87,7 +83,35 @@ class LateCase {
     return decode(memory);
   }
 
+  // The same where the queries, and K, V and scales of the batch's own tokens, are `garbage` until
+  // the work before ends.
+  std::vector<std::byte> decode_late_tokens(unsigned garbage) {
+    std::vector<unsigned> early = tokens_;
+    const std::vector<unsigned> words = lengths_and_pages();
+    for (std::size_t sequence = 0; sequence < kLengths.size(); ++sequence) {
+      const int token = kLengths[sequence] - 1;
+      const unsigned page =
+          words[7 + sequence * kStride + static_cast<unsigned>(token) / kPageSize];
+      for (unsigned head = 0; head < kKvHeads; ++head) {
+        const unsigned row = (page * kKvHeads + head) * kPageSize + token % kPageSize;
+        std::fill_n(early.begin() + row * kRowWords, kRowWords, garbage);
+        std::fill_n(early.begin() + kValues + row * kRowWords, kRowWords, garbage);
+        early[kScale + row] = garbage;
+      }
+    }
+    std::fill(early.begin() + kQuery, early.end(), garbage);
+    memory_.upload(early.data(), memory_.bytes());
+    late_.launch(1, 1024, stream_.handle(), memory_.address(), right_tokens_.address(),
+                 static_cast<unsigned>(kEnd), device().emulated() ? 0u : 50'000u);
+    return decode(right_);
+  }
+
  private:
+  // Words of the memory that has K, V, the scales of both, and the queries in bf16.
+  static constexpr std::size_t kRows = kPages * kKvHeads * kPageSize, kRowWords = kHeadDim / 4,
+                               kValues = kRows * kRowWords, kScale = 2 * kValues,
+                               kQuery = kScale + kRows, kEnd = kQuery + 3 * kHeads * kHeadDim / 2;
+
   static Attention::DecodeSize size() { return {.max_kv_length = kLengths[0], .splits = 3}; }
 
   std::vector<std::byte> decode(const Buffer& lengths) {
@@ -106,14 +130,14 @@ class LateCase {
                        .kv_length = lengths.address() + 4 * (kSequences + 1),
                        .sequences = kSequences,
                        .tokens = kSequences};
-    arguments.cache = {.k = k_.address(),
-                       .v = v_.address(),
-                       .k_scale = scale_.address(),
-                       .v_scale = scale_.address(),
+    arguments.cache = {.k = memory_.address(),
+                       .v = memory_.address() + 4 * kValues,
+                       .k_scale = memory_.address() + 4 * kScale,
+                       .v_scale = memory_.address() + 4 * kScale,
                        .page_table = arguments.batch.kv_length + 4 * kSequences,
                        .page_table_stride = kStride,
                        .capacity = 0};
-    arguments.q = q_.address();
+    arguments.q = memory_.address() + 4 * kQuery;
     arguments.output = output_.address();
     arguments.q_stride = kHeads * kHeadDim;
     arguments.output_scale = 1;
@@ -124,17 +148,21 @@ class LateCase {
   Attention attention_;
   Stream stream_;
   Probe late_;
-  Buffer right_, k_, v_, scale_, q_, output_, workspace_;
+  std::vector<unsigned> tokens_ = std::vector<unsigned>(kEnd);
+  Buffer right_, right_tokens_, memory_, output_, workspace_;
 };
+
+bool overlaps() {
+  if (device().architecture().dependent_launch) return true;
+  MESSAGE("skipped: " << device().name() << " begins no grid before the one before has ended");
+  return false;
+}
 
 }  // namespace
 
 TEST_CASE("decode takes lengths and pages as the work before leaves them") {
-  if (!device().architecture().dependent_launch) {
-    MESSAGE("skipped: " << device().name() << " begins no grid before the one before has ended");
-    return;
-  }
-  LateCase late;
+  if (!overlaps()) return;
+  LateCase late(false);
   const std::vector<std::byte> expected = late.decode();
   CHECK(std::ranges::count(expected, std::byte{0xFF}) < std::ssize(expected) / 2);
   const std::vector<unsigned> right = lengths_and_pages();
@@ -151,5 +179,19 @@ TEST_CASE("decode takes lengths and pages as the work before leaves them") {
     std::vector<unsigned> any(right.size());
     for (unsigned& word : any) word = static_cast<unsigned>(random());
     CHECK(late.decode_late(any) == expected);
+  }
+}
+
+TEST_CASE("decode takes queries and the batch's own tokens as the work before leaves them") {
+  if (!overlaps()) return;
+  for (const bool history_ready : {false, true}) {
+    CAPTURE(history_ready);
+    LateCase late(history_ready);
+    const std::vector<std::byte> expected = late.decode();
+    CHECK(std::ranges::count(expected, std::byte{0xFF}) < std::ssize(expected) / 2);
+    for (const unsigned garbage : {0u, ~0u, 0x3F3F3F3Fu}) {
+      CAPTURE(garbage);
+      CHECK(late.decode_late_tokens(garbage) == expected);
+    }
   }
 }

@@ -60,6 +60,13 @@ const Row kRows[] = {
     {"attention: {query_heads: 4, kv_heads: 2, head_dim: 64}\n"
      "kv_cache: {page_size: 256}",
      {{300, 0, 7}, 2, 3}},
+    // A history that is there before the work before decode has ended, in one tile and in many.
+    {"attention: {query_heads: 4, kv_heads: 2, head_dim: 64}\n"
+     "kv_cache: {history_ready: true}",
+     {{20, 0, 1500, 7}, 4, 3}},
+    {"attention: {query_heads: 4, kv_heads: 2, head_dim: 128}\n"
+     "kv_cache: {history_ready: true, page_size: 8}",
+     {{300, 1}, 2, 0}},
     // Masks, softcap, sinks, RoPE.
     {"attention: {query_heads: 4, kv_heads: 2, head_dim: 64, mask: none}", {{100, 9}, 8, 0}},
     {"attention: {query_heads: 4, kv_heads: 2, head_dim: 64, mask: causal}", {{100, 9}, 16, 2}},
@@ -85,6 +92,7 @@ const Row kRows[] = {
     // Batches of any lengths, more splits than there are tokens.
     {"attention: {query_heads: 4, kv_heads: 2, head_dim: 64}", {{1, 0, 2, 0, 3, 64, 65}, 1, 0}},
     {"attention: {query_heads: 4, kv_heads: 2, head_dim: 64}", {{0, 1000, 5}, 16, 16}},
+    {"attention: {query_heads: 4, kv_heads: 2, head_dim: 96}", {{1500, 40}, 1, 37}},
     // More tiles a warp than it looks up at a time.
     {"attention: {query_heads: 1, kv_heads: 1, head_dim: 32}", {{8500}, 1, 1}},
 };

@@ -76,6 +76,9 @@ std::vector<Plan> plans_of_every_value() {
     spec.attention.sinks = kind == MaskKind::causal;
     add(spec);
   }
+  Spec ready = llama();
+  ready.kv_cache.history_ready = true;
+  add(ready);
   Spec small_pages = with_heads(8, 2, 256, 256);
   small_pages.kv_cache.page_size = 8;
   add(small_pages);

@@ -28,7 +28,7 @@ attention:
   softcap: 30
   sinks: true
   rope: {pairing: interleaved, dims: 32}
-kv_cache: {format: e5m2, scale: head, layout: contiguous}
+kv_cache: {format: e5m2, scale: head, layout: contiguous, history_ready: true}
 compute: {matmul: fp8, accumulation: {levels: 2}}
 input: fp32
 output: e4m3

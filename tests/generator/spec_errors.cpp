@@ -206,6 +206,8 @@ TEST_CASE("the cache") {
        "t.yaml:5:23: kv_cache.page_size: read \"12\"; allowed: a multiple of 8 from 8 to 256"},
       {top("kv_cache: {page_size: 512}"),
        "t.yaml:5:23: kv_cache.page_size: read \"512\"; allowed: a multiple of 8 from 8 to 256"},
+      {top("kv_cache: {history_ready: 1}"),
+       "t.yaml:5:27: kv_cache.history_ready: read \"1\"; allowed: true, false"},
       {top("kv_cache: {layout: contiguous, page_size: 64}"),
        "t.yaml:5:43: kv_cache.page_size: a contiguous cache has no pages; allowed: to leave it "
        "out"},

@@ -35,6 +35,7 @@ kv_cache:
   scale: {block: 64}
   layout: paged
   page_size: 16
+  history_ready: true
 compute:
   matmul: fp8
   accumulation: {levels: 2, promote_every: 256}
@@ -56,7 +57,8 @@ Spec everything() {
           .kv_cache = {.format = DataType::e5m2,
                        .scale = {.granularity = ScaleGranularity::block, .block = 64},
                        .layout = Layout::paged,
-                       .page_size = 16},
+                       .page_size = 16,
+                       .history_ready = true},
           .compute = {.matmul = Matmul::fp8, .accumulation = {.levels = 2, .promote_every = 256}},
           .input = DataType::fp32,
           .output = DataType::e4m3,
@@ -182,7 +184,7 @@ TEST_CASE("the digest is stable, and blind to the name alone") {
 }
 
 TEST_CASE("every field changes the canonical form and the digest") {
-  std::vector<Spec> specs(21, everything());
+  std::vector<Spec> specs(22, everything());
   auto spec = specs.begin();
   ++spec;  // the first stays as it is
   (spec++)->attention.query_heads = 144;
@@ -202,6 +204,7 @@ TEST_CASE("every field changes the canonical form and the digest") {
   (spec++)->kv_cache.scale.block = 128;
   (spec++)->kv_cache.page_size = 32;
   (spec++)->kv_cache.layout = Layout::contiguous;
+  (spec++)->kv_cache.history_ready = false;
   (spec++)->compute.matmul = Matmul::bf16;
   (spec++)->compute.accumulation.levels = 1;
   (spec++)->compute.accumulation.promote_every = 128;

@@ -368,12 +368,12 @@ struct KvLayout {
 
 // ---- templates/launch/serial.cuh ----------------------------------------------------------------
 
-// How grids of a stream follow each other: the next one begins when this one has ended, so that
-// there is no time in which a hint would help.
+// How grids of a stream follow each other: the next one begins when this one has ended.
 struct Launch {
-  template <class Hint>
-  static __device__ void begin(const Hint&) {}
-  static __device__ void begin() {}
+  static constexpr bool kOverlaps = false;
+
+  static __device__ void wait() {}
+  static __device__ void let_next_begin() {}
 };
 
 // ---- templates/ptx/convert.cuh ------------------------------------------------------------------
@@ -680,7 +680,8 @@ __device__ int blocks_of(int tokens) {
 
 extern "C" __global__ void __launch_bounds__(kThreads, kResidentBlocks)
     append(const __grid_constant__ AppendArguments arguments) {
-  Launch::begin();
+  Launch::wait();
+  Launch::let_next_begin();
   const KvCache& cache = arguments.cache;
   const int k_blocks = blocks_of<kKvHeads, kLanesQk>(arguments.batch.tokens);
   const int v_blocks = blocks_of<kKvHeads, kLanesV>(arguments.batch.tokens);

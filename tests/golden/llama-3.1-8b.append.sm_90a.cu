@@ -381,19 +381,18 @@ inline __device__ void griddepcontrol_wait() { asm volatile("griddepcontrol.wait
 
 // ---- templates/launch/dependent.cuh -------------------------------------------------------------
 
-// How grids of a stream follow each other: the next one's blocks may take their places as soon as
-// this one's leave them, and wait there for its end. `hint` is done before the wait: what it reads
-// may be about to change, and nothing may depend on it but time.
+// How grids of a stream follow each other: the next one's blocks may take their places, as soon as
+// this one lets them and its blocks leave them, and wait there for its end.
 struct Launch {
-  template <class Hint>
-  static __device__ void begin(const Hint& hint) {
-    griddepcontrol_launch_dependents();
-    hint();
-    griddepcontrol_wait();
-  }
-  static __device__ void begin() {
-    begin([] {});
-  }
+  static constexpr bool kOverlaps = true;
+
+  // Waits until the grids before have ended and what they wrote is to be seen. Every block does so,
+  // or this grid could end before those, and more than once costs nothing.
+  static __device__ void wait() { griddepcontrol_wait(); }
+
+  // Lets the next grid's blocks begin. As that is after `wait`, what they can see before theirs is
+  // at least what the grid before this one left. More than once costs nothing.
+  static __device__ void let_next_begin() { griddepcontrol_launch_dependents(); }
 };
 
 // ---- templates/format/bf16.cuh ------------------------------------------------------------------
@@ -678,7 +677,8 @@ __device__ int blocks_of(int tokens) {
 
 extern "C" __global__ void __launch_bounds__(kThreads, kResidentBlocks)
     append(const __grid_constant__ AppendArguments arguments) {
-  Launch::begin();
+  Launch::wait();
+  Launch::let_next_begin();
   const KvCache& cache = arguments.cache;
   const int k_blocks = blocks_of<kKvHeads, kLanesQk>(arguments.batch.tokens);
   const int v_blocks = blocks_of<kKvHeads, kLanesV>(arguments.batch.tokens);

@@ -923,19 +923,18 @@ inline __device__ void griddepcontrol_wait() { asm volatile("griddepcontrol.wait
 
 // ---- templates/launch/dependent.cuh -------------------------------------------------------------
 
-// How grids of a stream follow each other: the next one's blocks may take their places as soon as
-// this one's leave them, and wait there for its end. `hint` is done before the wait: what it reads
-// may be about to change, and nothing may depend on it but time.
+// How grids of a stream follow each other: the next one's blocks may take their places, as soon as
+// this one lets them and its blocks leave them, and wait there for its end.
 struct Launch {
-  template <class Hint>
-  static __device__ void begin(const Hint& hint) {
-    griddepcontrol_launch_dependents();
-    hint();
-    griddepcontrol_wait();
-  }
-  static __device__ void begin() {
-    begin([] {});
-  }
+  static constexpr bool kOverlaps = true;
+
+  // Waits until the grids before have ended and what they wrote is to be seen. Every block does so,
+  // or this grid could end before those, and more than once costs nothing.
+  static __device__ void wait() { griddepcontrol_wait(); }
+
+  // Lets the next grid's blocks begin. As that is after `wait`, what they can see before theirs is
+  // at least what the grid before this one left. More than once costs nothing.
+  static __device__ void let_next_begin() { griddepcontrol_launch_dependents(); }
 };
 
 // ---- templates/output/bf16.cuh ------------------------------------------------------------------
@@ -952,16 +951,77 @@ struct Sinks {
   static __device__ float join(const PrefillArguments&, int, float&) { return 1; }
 };
 
-// ---- templates/ptx/atom.cuh ---------------------------------------------------------------------
+// ---- templates/ptx/relaxed.cuh ------------------------------------------------------------------
 
-// Atomic operations on global memory.
+// Loads, stores and increments of words that other blocks of the device write or read meanwhile:
+// each word is seen whole, old or new, and nothing is said about the others.
 
-// The counter goes 0, 1, ... last, 0, ...; returns its value before.
-inline __device__ unsigned atom_relaxed_inc(unsigned long long counter, unsigned last) {
+// Words that are not wanted are `otherwise`.
+inline __device__ unsigned long long ld_relaxed_gpu_if(bool wanted,
+                                                       const unsigned long long* address,
+                                                       unsigned long long otherwise) {
+  unsigned long long word = otherwise;
+  asm volatile(
+      "{\n\t"
+      ".reg .pred p;\n\t"
+      "setp.ne.s32 p, %2, 0;\n\t"
+      "@p ld.relaxed.gpu.global.u64 %0, [%1];\n\t"
+      "}"
+      : "+l"(word)
+      : "l"(__cvta_generic_to_global(address)), "r"(static_cast<int>(wanted))
+      : "memory");
+  return word;
+}
+
+inline __device__ ulonglong2 ld_relaxed_gpu_if(bool wanted, const ulonglong2* address,
+                                               unsigned long long otherwise) {
+  ulonglong2 words = {otherwise, otherwise};
+  asm volatile(
+      "{\n\t"
+      ".reg .pred p;\n\t"
+      "setp.ne.s32 p, %3, 0;\n\t"
+      "@p ld.relaxed.gpu.global.v2.u64 {%0, %1}, [%2];\n\t"
+      "}"
+      : "+l"(words.x), "+l"(words.y)
+      : "l"(__cvta_generic_to_global(address)), "r"(static_cast<int>(wanted))
+      : "memory");
+  return words;
+}
+
+inline __device__ void st_relaxed_gpu(unsigned long long* address, unsigned long long word) {
+  asm volatile("st.relaxed.gpu.global.u64 [%0], %1;" ::"l"(__cvta_generic_to_global(address)),
+               "l"(word)
+               : "memory");
+}
+
+inline __device__ void st_zero_global_if(bool wanted, unsigned long long* address) {
+  asm volatile(
+      "{\n\t"
+      ".reg .pred p;\n\t"
+      "setp.ne.s32 p, %1, 0;\n\t"
+      "@p st.global.u64 [%0], 0;\n\t"
+      "}" ::"l"(__cvta_generic_to_global(address)),
+      "r"(static_cast<int>(wanted))
+      : "memory");
+}
+
+inline __device__ void st_zero_global_if(bool wanted, ulonglong2* address) {
+  asm volatile(
+      "{\n\t"
+      ".reg .pred p;\n\t"
+      "setp.ne.s32 p, %1, 0;\n\t"
+      "@p st.global.v2.u64 [%0], {0, 0};\n\t"
+      "}" ::"l"(__cvta_generic_to_global(address)),
+      "r"(static_cast<int>(wanted))
+      : "memory");
+}
+
+// The word goes 0, 1, ... last, 0, ...; returns what it was before.
+inline __device__ unsigned atom_relaxed_inc(unsigned long long address, unsigned last) {
   unsigned before;
   asm volatile("atom.relaxed.gpu.global.inc.u32 %0, [%1], %2;"
                : "=r"(before)
-               : "l"(counter), "r"(last)
+               : "l"(address), "r"(last)
                : "memory");
   return before;
 }
@@ -972,7 +1032,7 @@ inline __device__ unsigned atom_relaxed_inc(unsigned long long counter, unsigned
 // so that it may wait for what they write. Who that is is asked for long before it matters.
 class Merge {
  public:
-  __device__ explicit Merge(const DecodeArguments& arguments) {
+  __device__ void start(const DecodeArguments& arguments) {
     if (threadIdx.x == 0 && arguments.splits > 1) {
       const unsigned group = blockIdx.z * gridDim.y + blockIdx.y;
       started_before_ = atom_relaxed_inc(arguments.arrivals + group * 4ull, arguments.splits - 1);
@@ -1052,19 +1112,27 @@ class Pipeline {
     look_up();
   }
 
-  // Starts the first tiles' copies. What the block reads besides them is to be read before: it
-  // would wait behind all that the device's blocks copy. These tiles may be in the L2 cache
-  // already, so memory is given something to do meanwhile, but not more than it can do by then.
+  // Starts the first tiles' copies.
   __device__ void fill() {
 #pragma unroll 1
     for (int stage = 0; stage < kStages - 1; ++stage) copy(stage);
-    if (copied_ < end_) prefetch_keys();
   }
 
-  // Brings the tile that is copied next to the L2 cache.
-  __device__ void prefetch() {
+  // The tokens before which the first tiles end.
+  __device__ int end_of_first_tiles() const {
+    return min(copied_ + (kStages - 2) * kStride + kTileTokens, end_);
+  }
+
+  // Brings the keys, or all, of the tile that is copied next to the L2 cache.
+  __device__ void prefetch_keys() {
     if (copied_ >= end_) return;
+    tile_rows_.wait();
+    prefetch_rows<kKeyUnits * 16>(cache_.k);
+    if constexpr (Scale::kPerToken) prefetch_rows<4>(cache_.k_scale);
+  }
+  __device__ void prefetch() {
     prefetch_keys();
+    if (copied_ >= end_) return;
     prefetch_rows<kValueUnits * 16>(cache_.v);
     if constexpr (Scale::kPerToken) prefetch_rows<4>(cache_.v_scale);
   }
@@ -1079,6 +1147,9 @@ class Pipeline {
     stage_ = stage_ + 1 < kStages ? stage_ + 1 : 0;
     return true;
   }
+
+  // Whether the warp has started to copy all of its tiles.
+  __device__ bool all_copied() const { return copied_ >= end_; }
 
   // The tile's first token, and where it is in shared memory, as an offset from the stages.
   __device__ int token() const { return copied_ - kStages * kStride; }
@@ -1132,12 +1203,6 @@ class Pipeline {
     });
   }
 
-  __device__ void prefetch_keys() {
-    tile_rows_.wait();
-    prefetch_rows<kKeyUnits * 16>(cache_.k);
-    if constexpr (Scale::kPerToken) prefetch_rows<4>(cache_.k_scale);
-  }
-
   template <int kRowBytes>
   __device__ void prefetch_rows(DeviceAddress rows) {
     constexpr int kLineBytes = kRowBytes % 128 == 0 ? 128 : kRowBytes & -kRowBytes;
@@ -1170,6 +1235,8 @@ class Pipeline {
   TileRows tile_rows_;       // of the tile that is copied next, in the cache
 };
 
+// ---- templates/history/late.cuh -----------------------------------------------------------------
+
 // A hint before the grids before have ended, while memory has little to do: the tiles that the
 // block's warps will take first, as far as can be seen now. Lengths that cannot be are another
 // batch's, or no one's yet: the page table is read at tokens that a cache may hold, and no others.
@@ -1181,43 +1248,23 @@ inline __device__ void prefetch_first_tiles(const DecodeArguments& arguments) {
   Pipeline(arguments.cache, rows, share_of_block(rows, arguments.splits), 0).prefetch();
 }
 
-// ---- templates/ptx/relaxed.cuh ------------------------------------------------------------------
+// Whatever decode reads may be written by the grid before: it waits for that grid's end.
+struct History {
+  // Before anything is read.
+  static __device__ void begin(const DecodeArguments& arguments, Merge& merge) {
+    if constexpr (Launch::kOverlaps) prefetch_first_tiles(arguments);
+    Launch::wait();
+    merge.start(arguments);
+  }
 
-// Loads and stores of words that other blocks of the device write or read meanwhile: each word is
-// seen whole, old or new, and nothing is said about the others.
+  // Where the block has nothing to do.
+  static __device__ void leave() {}
 
-// Words that are not wanted are all ones.
-inline __device__ uint2 ld_relaxed_gpu_if(bool wanted, const uint2* address) {
-  uint2 words = {~0u, ~0u};
-  asm volatile(
-      "{\n\t"
-      ".reg .pred p;\n\t"
-      "setp.ne.s32 p, %3, 0;\n\t"
-      "@p ld.relaxed.gpu.global.v2.u32 {%0, %1}, [%2];\n\t"
-      "}"
-      : "+r"(words.x), "+r"(words.y)
-      : "l"(__cvta_generic_to_global(address)), "r"(static_cast<int>(wanted))
-      : "memory");
-  return words;
-}
-
-inline __device__ void st_global_if(bool wanted, uint2* address, uint2 words) {
-  asm volatile(
-      "{\n\t"
-      ".reg .pred p;\n\t"
-      "setp.ne.s32 p, %3, 0;\n\t"
-      "@p st.global.v2.u32 [%0], {%1, %2};\n\t"
-      "}" ::"l"(__cvta_generic_to_global(address)),
-      "r"(words.x), "r"(words.y), "r"(static_cast<int>(wanted))
-      : "memory");
-}
-
-inline __device__ void st_relaxed_gpu(uint2* address, uint2 words) {
-  asm volatile(
-      "st.relaxed.gpu.global.v2.u32 [%0], {%1, %2};" ::"l"(__cvta_generic_to_global(address)),
-      "r"(words.x), "r"(words.y)
-      : "memory");
-}
+  // The queries are read before the first tiles, as they would wait behind all that the device's
+  // blocks copy. These tiles may be in the L2 cache already.
+  static __device__ void before_queries(const DecodeArguments&, const Rows&, Pipeline&, Merge&) {}
+  static __device__ void after_queries(Pipeline& pipeline) { pipeline.fill(); }
+};
 
 // ---- templates/ptx/special.cuh ------------------------------------------------------------------
 
@@ -1252,26 +1299,6 @@ struct RowPart {
   float maximum = minus_infinity();
   float sum = 0;
   float outputs[2] = {};
-
-  // Joins other parts, in their order, so that the bits depend on nothing else.
-  template <int kCount>
-  __device__ void join(const RowPart (&parts)[kCount]) {
-    float largest = maximum;
-    for (const RowPart& part : parts) largest = fmaxf(largest, part.maximum);
-    scale(ex2_approx_ftz(maximum - finite(largest)));
-    maximum = largest;
-#pragma unroll
-    for (const RowPart& part : parts) {
-      const float weight = ex2_approx_ftz(part.maximum - finite(largest));
-      sum += weight * part.sum;
-      for (int i = 0; i < 2; ++i) outputs[i] += weight * part.outputs[i];
-    }
-  }
-
-  __device__ void scale(float factor) {
-    sum *= factor;
-    for (float& output : outputs) output *= factor;
-  }
 };
 
 // The end of a row: the sink joins, and output and log-sum-exp (natural, the sink included: the
@@ -1299,94 +1326,110 @@ inline __device__ void finish(const DecodeArguments& arguments, long long index,
   }
 }
 
-// Splits lie in global memory, a row of each as strips of 64 dims, two a lane. Their numbers are
-// kept as complements: where a word is zero nobody has written it yet, as no arithmetic gives the
-// NaN that zero would stand for. So each word tells by itself whether it is there. Who has read it
-// sets it back to zero.
+// Splits lie in global memory, a row of each as strips of 64 dims, two a lane. A word has two
+// numbers; it is zero where nobody has written it yet, as the first one never is +0. So each word
+// tells by itself whether it is there. Who has read it sets it back to zero.
+using Word = unsigned long long;
+constexpr Word kNothing = 0x80000000;        // -0 and +0
 constexpr int kStrips = (kPairs + 31) / 32;  // of a row
 
+inline __device__ Word word_of(float first, float second) {
+  const unsigned not_zero = first == 0 ? 0x80000000 : __float_as_uint(first);
+  return static_cast<Word>(__float_as_uint(second)) << 32 | not_zero;
+}
+inline __device__ float first_of(Word word) { return __uint_as_float(static_cast<unsigned>(word)); }
+inline __device__ float second_of(Word word) {
+  return __uint_as_float(static_cast<unsigned>(word >> 32));
+}
+
 struct SplitStrip {
-  uint2* outputs;            // of this lane's pair, of the first split
-  uint2* sums;               // the row's maximum and sum, which each of its strips has
+  Word* outputs;             // of this lane's pair, of the first split
+  Word* sums;                // the row's maximum and sum, which each of its strips has
   long long outputs_stride;  // from one split to the next
   long long sums_stride;
 
   __device__ SplitStrip(const DecodeArguments& arguments, long long index, int pair)
-      : outputs(reinterpret_cast<uint2*>(arguments.partial_output) + index * kPairs + pair),
-        sums(reinterpret_cast<uint2*>(arguments.partial_sums) + index * kStrips + pair / 32) {
+      : outputs(reinterpret_cast<Word*>(arguments.partial_output) + index * kPairs + pair),
+        sums(reinterpret_cast<Word*>(arguments.partial_sums) + index * kStrips + pair / 32) {
     const long long rows = static_cast<long long>(arguments.batch.tokens) * kQueryHeads;
     outputs_stride = rows * kPairs, sums_stride = rows * kStrips;
   }
 
   __device__ void write(int split, int pair, const RowPart& part) const {
-    st_relaxed_gpu(outputs + split * outputs_stride, complement(part.outputs[0], part.outputs[1]));
+    st_relaxed_gpu(outputs + split * outputs_stride, word_of(part.outputs[0], part.outputs[1]));
     if (pair % 32 != 0) return;
-    st_relaxed_gpu(sums + split * sums_stride, complement(part.maximum, part.sum));
-  }
-
- private:
-  static __device__ uint2 complement(float x, float y) {
-    return {~__float_as_uint(x), ~__float_as_uint(y)};
+    st_relaxed_gpu(sums + split * sums_stride, word_of(part.maximum, part.sum));
   }
 };
 
-// Splits that are merged at once; each kAtOnce neighbouring lanes know a number of each of them.
-constexpr int kAtOnce = 8;
+// A strip's splits are merged as many at once as a warp holds, so that all are on their way at a
+// time: a half of the warp takes every other one, four dims a lane, kOfHalf of them. Lane l of each
+// kOfHalf knows the maximum and the sum of its half's lth.
+constexpr int kOfHalf = 8;
 
-inline __device__ float max_at_once(float value) {
-  for (int mask = kAtOnce / 2; mask > 0; mask /= 2) {
-    value = fmaxf(value, __shfl_xor_sync(0xffffffff, value, mask));
+template <class Join>
+inline __device__ float join_splits(float value, const Join& join) {
+#pragma unroll
+  for (int mask = 1; mask < kOfHalf; mask *= 2) {
+    value = join(value, __shfl_xor_sync(0xffffffff, value, mask));
   }
-  return value;
+  return join(value, __shfl_xor_sync(0xffffffff, value, 16));
 }
 
-inline __device__ float sum_at_once(float value) {
-  for (int mask = kAtOnce / 2; mask > 0; mask /= 2) {
-    value += __shfl_xor_sync(0xffffffff, value, mask);
-  }
-  return value;
-}
-
-// Waits for a strip's splits and merges them, kAtOnce at a time; lanes of a split's number read its
-// maximum and sum. Nothing branches, since this is the end that all else waits for, and lanes
-// leave the wait together, without which the compiler writes all that follows twice.
-// `has_pair`: of the row's strips the last one may be narrower than the warp.
-inline __device__ RowPart merge_strip(SplitStrip strip, int splits, bool has_pair) {
+// Waits for a strip's splits and merges them. `strip` begins at the lane's four dims, of which it
+// is given the first or the last two, by its half. Little branches, since this is the end that all
+// else waits for, and lanes leave the wait together, without which the compiler writes all that
+// follows twice. `has_quad`: of the row's strips the last one may be narrower than the warp.
+inline __device__ RowPart merge_strip(SplitStrip strip, int splits, bool has_quad) {
+  const int half = lane_id() / 16;
+  strip.outputs += half * strip.outputs_stride;
+  strip.sums += (2 * (lane_id() % kOfHalf) + half) * strip.sums_stride;
   RowPart row;
+  float quad[4] = {};
 #pragma unroll 1
-  for (; splits > 0; splits -= kAtOnce) {
-    const int split = lane_id() % kAtOnce;
-    uint2* const of_lane = strip.sums + split * strip.sums_stride;
-    const bool has_sums = split < splits;
-    const int pairs = has_pair ? splits : 0;
-    uint2 outputs[kAtOnce], sums;
+  for (; splits > 0; splits -= 2 * kOfHalf) {
+    const bool has_sums = 2 * (lane_id() % kOfHalf) + half < splits;
+    const auto has = [&](int i) { return has_quad && 2 * i + half < splits; };
+    ulonglong2 outputs[kOfHalf];
+    Word sums;
     unsigned least;
     do {
-      const uint2* from = strip.outputs;
+      const Word* from = strip.outputs;
 #pragma unroll
-      for (int i = 0; i < kAtOnce; ++i, from += strip.outputs_stride) {
-        outputs[i] = ld_relaxed_gpu_if(i < pairs, from);
+      for (int i = 0; i < kOfHalf; ++i, from += 2 * strip.outputs_stride) {
+        outputs[i] = ld_relaxed_gpu_if(has(i), reinterpret_cast<const ulonglong2*>(from), kNothing);
       }
-      sums = ld_relaxed_gpu_if(has_sums, of_lane);
-      least = min(sums.x, sums.y);
-      for (const uint2& pair : outputs) least = min(least, min(pair.x, pair.y));
+      sums = ld_relaxed_gpu_if(has_sums, strip.sums, kNothing);
+      least = static_cast<unsigned>(sums);
+      for (const ulonglong2& words : outputs) {
+        least = min(least, min(static_cast<unsigned>(words.x), static_cast<unsigned>(words.y)));
+      }
     } while (__any_sync(0xffffffff, least == 0));
 
-    const float maximum = has_sums ? __uint_as_float(~sums.x) : minus_infinity();
-    const float largest = fmaxf(row.maximum, max_at_once(maximum));
+    const float maximum = has_sums ? first_of(sums) : minus_infinity();
+    const float of_splits = join_splits(maximum, [](float a, float b) { return fmaxf(a, b); });
+    const float largest = fmaxf(row.maximum, of_splits);
     const float weight = ex2_approx_ftz(maximum - finite(largest));
-    row.scale(ex2_approx_ftz(row.maximum - finite(largest)));
+    const float factor = ex2_approx_ftz(row.maximum - finite(largest));
+    const float sum = join_splits(weight * second_of(sums), [](float a, float b) { return a + b; });
     row.maximum = largest;
-    row.sum += sum_at_once(has_sums ? weight * __uint_as_float(~sums.y) : 0);
+    row.sum = row.sum * factor + sum;
+    for (float& output : quad) output *= factor;
 #pragma unroll
-    for (int i = 0; i < kAtOnce; ++i, strip.outputs += strip.outputs_stride) {
-      const float of_split = __shfl_sync(0xffffffff, weight, i);
-      row.outputs[0] += of_split * __uint_as_float(~outputs[i].x);
-      row.outputs[1] += of_split * __uint_as_float(~outputs[i].y);
-      st_global_if(i < pairs, strip.outputs, {0, 0});
+    for (int i = 0; i < kOfHalf; ++i, strip.outputs += 2 * strip.outputs_stride) {
+      const float of_split = __shfl_sync(0xffffffff, weight, 16 * half + i);
+      quad[0] += of_split * first_of(outputs[i].x);
+      quad[1] += of_split * second_of(outputs[i].x);
+      quad[2] += of_split * first_of(outputs[i].y);
+      quad[3] += of_split * second_of(outputs[i].y);
+      st_zero_global_if(has(i), reinterpret_cast<ulonglong2*>(strip.outputs));
     }
-    st_global_if(has_sums, of_lane, {0, 0});
-    strip.sums += kAtOnce * strip.sums_stride;
+    st_zero_global_if(has_sums, strip.sums);
+    strip.sums += 2 * kOfHalf * strip.sums_stride;
+  }
+  for (int i = 0; i < 2; ++i) {
+    const float others = half == 0 ? quad[2 + i] : quad[i];
+    row.outputs[i] = (half == 0 ? quad[i] : quad[2 + i]) + __shfl_xor_sync(0xffffffff, others, 16);
   }
   return row;
 }
@@ -1395,12 +1438,12 @@ inline __device__ RowPart merge_strip(SplitStrip strip, int splits, bool has_pai
 inline __device__ void merge_splits(const DecodeArguments& arguments, const Rows& rows) {
 #pragma unroll 1
   for (int strip = warp_id(); strip < rows.count * kStrips; strip += kThreads / 32) {
-    const int row = strip / kStrips, pair = strip % kStrips * 32 + lane_id();
+    const int row = strip / kStrips, quad = strip % kStrips * 16 + lane_id() % 16;
     const long long index = index_of(rows, row);
-    const bool has_pair = pair < kPairs;
-    const RowPart merged =
-        merge_strip(SplitStrip(arguments, index, pair), arguments.splits, has_pair);
-    if (has_pair) finish(arguments, index, rows.head(row), pair, merged);
+    const bool has_quad = quad < kHeadDimV / 4;
+    const SplitStrip splits(arguments, index, 2 * quad);
+    const RowPart merged = merge_strip(splits, arguments.splits, has_quad);
+    if (has_quad) finish(arguments, index, rows.head(row), 2 * quad + lane_id() / 16, merged);
   }
 }
 
@@ -1696,13 +1739,26 @@ constexpr int kQuads = kHeadDimV / 4;
 struct WarpParts {
   float4 outputs[kWarps][kRows][kQuads];  // a row's quads are swizzled
   float2 sums[kWarps][kRows];             // maximum and sum
+  float units[kWarps];                    // of the outputs
 
-  // Part of a row, of which this thread has two dims.
-  __device__ RowPart part(int warp, int row, int pair) const {
-    const float2* outputs = reinterpret_cast<const float2*>(this->outputs[warp][row]);
-    const float2 of_pair = outputs[swizzled_quad(row, pair / 2) * 2 + pair % 2];
-    const float2 of_row = sums[warp][row];
-    return {of_row.x, of_row.y, {of_pair.x, of_pair.y}};
+  // Those of a row, of which this thread has two dims, in their order, so that the bits depend on
+  // nothing else.
+  __device__ RowPart joined(int row, int pair) const {
+    RowPart result;
+    for (int warp = 0; warp < kWarps; ++warp) {
+      result.maximum = fmaxf(result.maximum, sums[warp][row].x);
+    }
+#pragma unroll
+    for (int warp = 0; warp < kWarps; ++warp) {
+      const float2* outputs = reinterpret_cast<const float2*>(this->outputs[warp][row]);
+      const float2 of_pair = outputs[swizzled_quad(row, pair / 2) * 2 + pair % 2];
+      const float2 of_row = sums[warp][row];
+      const float weight = ex2_approx_ftz(of_row.x - finite(result.maximum));
+      result.sum += weight * of_row.y;
+      result.outputs[0] += weight * units[warp] * of_pair.x;
+      result.outputs[1] += weight * units[warp] * of_pair.y;
+    }
+    return result;
   }
 
   // Where a quad of a row is, so that neither the lanes that write nor those that read have a bank
@@ -1714,16 +1770,16 @@ struct WarpParts {
   }
 };
 
-// A lane's values of one row, each times `factor`. In each part of a row of V they are those of the
+// A lane's values of one row. In each part of a row of V they are those of the
 // two columns 2t and 2t + 1, whose dims are neighbours.
 template <int kByte = 0>
 inline __device__ void store_row(float4* quads, int row, const float (&outputs)[kDimTiles][4],
-                                 int half, float factor) {
+                                 int half) {
   if constexpr (kByte < kValueBytes) {
     constexpr int kFirst = kByte / Cache::kBytes;
     constexpr int kEighth = part_bytes(kByte) / Cache::kBytes / 8;  // dims of a column
     const auto value = [&](int i) {
-      return outputs[kFirst / 8 + i % kEighth][2 * half + i / kEighth] * factor;
+      return outputs[kFirst / 8 + i % kEighth][2 * half + i / kEighth];
     };
     const int first = kFirst + lane_id() % 4 * 2 * kEighth;
     if constexpr (kEighth == 1) {
@@ -1735,13 +1791,14 @@ inline __device__ void store_row(float4* quads, int row, const float (&outputs)[
         quads[lane ^ i / 4] = {value(i), value(i + 1), value(i + 2), value(i + 3)};
       }
     }
-    store_row<kByte + part_bytes(kByte)>(quads, row, outputs, half, factor);
+    store_row<kByte + part_bytes(kByte)>(quads, row, outputs, half);
   }
 }
 
 // Leaves the warp's part for the block's other warps.
 inline __device__ void store_part(WarpParts& parts, const Rows& rows, const Softmax& softmax,
                                   const Outputs& outputs) {
+  if (lane_id() == 0) parts.units[warp_id()] = softmax.unit;
 #pragma unroll
   for (int tile = 0; tile < kRowTiles; ++tile) {
 #pragma unroll
@@ -1749,7 +1806,7 @@ inline __device__ void store_part(WarpParts& parts, const Rows& rows, const Soft
       const int row = 16 * tile + lane_id() / 4 + 8 * half;
       const float sum = quad_sum(softmax.sum[tile][half]);
       if (row >= rows.count) continue;
-      store_row(parts.outputs[warp_id()][row], row, outputs[tile], half, softmax.unit);
+      store_row(parts.outputs[warp_id()][row], row, outputs[tile], half);
       if (lane_id() % 4 == 0) {
         parts.sums[warp_id()][row] = {softmax.maximum[tile][half] - Mma::kWeightExponent, sum};
       }
@@ -1764,11 +1821,7 @@ inline __device__ void merge_warps(const DecodeArguments& arguments, const Rows&
 #pragma unroll 1
   for (int i = threadIdx.x; i < rows.count * kPairs; i += kThreads) {
     const int row = i / kPairs, pair = i % kPairs;
-    RowPart of_warps[kWarps];
-#pragma unroll
-    for (int warp = 0; warp < kWarps; ++warp) of_warps[warp] = parts.part(warp, row, pair);
-    RowPart merged;
-    merged.join(of_warps);
+    const RowPart merged = parts.joined(row, pair);
     const long long index = index_of(rows, row);
     if (arguments.splits == 1) {
       finish(arguments, index, rows.head(row), pair, merged);
@@ -1787,22 +1840,25 @@ extern __shared__ uint4 shared_memory[];
 // own copies in flight and its own softmax. Their parts are merged, and then the splits' are.
 extern "C" __global__ void __launch_bounds__(kThreads, 1)
     octavo_decode(const __grid_constant__ DecodeArguments arguments) {
-  Launch::begin([&] { prefetch_first_tiles(arguments); });
+  Merge merge;
+  History::begin(arguments, merge);
   const Rows rows = rows_of_block(arguments.batch);
-  if (rows.count <= 0) return;
-  const Merge merge(arguments);
+  if (rows.count <= 0) return History::leave();
   const Share share = share_of_block(rows, arguments.splits);
 
   char* const memory = reinterpret_cast<char*>(shared_memory);
   char* const stages = memory + warp_id() * kStages * kStageBytes;
   Pipeline pipeline(arguments.cache, rows, share,
                     static_cast<unsigned>(__cvta_generic_to_shared(stages)));
+  History::before_queries(arguments, rows, pipeline, merge);
   Query query(arguments, rows, reinterpret_cast<uint4*>(memory + kQueryOffset));
-  pipeline.fill();
+  History::after_queries(pipeline);
+  pipeline.prefetch_keys();
   query.convert();
   Softmax softmax(arguments, rows, query);
   Outputs outputs = {};
   while (pipeline.advance()) {
+    if (pipeline.all_copied()) Launch::let_next_begin();
     const char* const tile = stages + pipeline.offset();
     Scores scores = {};
     multiply_keys(scores, query, tile);

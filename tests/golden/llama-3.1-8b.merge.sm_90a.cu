@@ -160,19 +160,18 @@ inline __device__ void griddepcontrol_wait() { asm volatile("griddepcontrol.wait
 
 // ---- templates/launch/dependent.cuh -------------------------------------------------------------
 
-// How grids of a stream follow each other: the next one's blocks may take their places as soon as
-// this one's leave them, and wait there for its end. `hint` is done before the wait: what it reads
-// may be about to change, and nothing may depend on it but time.
+// How grids of a stream follow each other: the next one's blocks may take their places, as soon as
+// this one lets them and its blocks leave them, and wait there for its end.
 struct Launch {
-  template <class Hint>
-  static __device__ void begin(const Hint& hint) {
-    griddepcontrol_launch_dependents();
-    hint();
-    griddepcontrol_wait();
-  }
-  static __device__ void begin() {
-    begin([] {});
-  }
+  static constexpr bool kOverlaps = true;
+
+  // Waits until the grids before have ended and what they wrote is to be seen. Every block does so,
+  // or this grid could end before those, and more than once costs nothing.
+  static __device__ void wait() { griddepcontrol_wait(); }
+
+  // Lets the next grid's blocks begin. As that is after `wait`, what they can see before theirs is
+  // at least what the grid before this one left. More than once costs nothing.
+  static __device__ void let_next_begin() { griddepcontrol_launch_dependents(); }
 };
 
 // ---- templates/ptx/convert.cuh ------------------------------------------------------------------
@@ -294,40 +293,77 @@ inline __device__ long long index_of(const Rows& rows, int row) {
 
 // ---- templates/ptx/relaxed.cuh ------------------------------------------------------------------
 
-// Loads and stores of words that other blocks of the device write or read meanwhile: each word is
-// seen whole, old or new, and nothing is said about the others.
+// Loads, stores and increments of words that other blocks of the device write or read meanwhile:
+// each word is seen whole, old or new, and nothing is said about the others.
 
-// Words that are not wanted are all ones.
-inline __device__ uint2 ld_relaxed_gpu_if(bool wanted, const uint2* address) {
-  uint2 words = {~0u, ~0u};
+// Words that are not wanted are `otherwise`.
+inline __device__ unsigned long long ld_relaxed_gpu_if(bool wanted,
+                                                       const unsigned long long* address,
+                                                       unsigned long long otherwise) {
+  unsigned long long word = otherwise;
+  asm volatile(
+      "{\n\t"
+      ".reg .pred p;\n\t"
+      "setp.ne.s32 p, %2, 0;\n\t"
+      "@p ld.relaxed.gpu.global.u64 %0, [%1];\n\t"
+      "}"
+      : "+l"(word)
+      : "l"(__cvta_generic_to_global(address)), "r"(static_cast<int>(wanted))
+      : "memory");
+  return word;
+}
+
+inline __device__ ulonglong2 ld_relaxed_gpu_if(bool wanted, const ulonglong2* address,
+                                               unsigned long long otherwise) {
+  ulonglong2 words = {otherwise, otherwise};
   asm volatile(
       "{\n\t"
       ".reg .pred p;\n\t"
       "setp.ne.s32 p, %3, 0;\n\t"
-      "@p ld.relaxed.gpu.global.v2.u32 {%0, %1}, [%2];\n\t"
+      "@p ld.relaxed.gpu.global.v2.u64 {%0, %1}, [%2];\n\t"
       "}"
-      : "+r"(words.x), "+r"(words.y)
+      : "+l"(words.x), "+l"(words.y)
       : "l"(__cvta_generic_to_global(address)), "r"(static_cast<int>(wanted))
       : "memory");
   return words;
 }
 
-inline __device__ void st_global_if(bool wanted, uint2* address, uint2 words) {
+inline __device__ void st_relaxed_gpu(unsigned long long* address, unsigned long long word) {
+  asm volatile("st.relaxed.gpu.global.u64 [%0], %1;" ::"l"(__cvta_generic_to_global(address)),
+               "l"(word)
+               : "memory");
+}
+
+inline __device__ void st_zero_global_if(bool wanted, unsigned long long* address) {
   asm volatile(
       "{\n\t"
       ".reg .pred p;\n\t"
-      "setp.ne.s32 p, %3, 0;\n\t"
-      "@p st.global.v2.u32 [%0], {%1, %2};\n\t"
+      "setp.ne.s32 p, %1, 0;\n\t"
+      "@p st.global.u64 [%0], 0;\n\t"
       "}" ::"l"(__cvta_generic_to_global(address)),
-      "r"(words.x), "r"(words.y), "r"(static_cast<int>(wanted))
+      "r"(static_cast<int>(wanted))
       : "memory");
 }
 
-inline __device__ void st_relaxed_gpu(uint2* address, uint2 words) {
+inline __device__ void st_zero_global_if(bool wanted, ulonglong2* address) {
   asm volatile(
-      "st.relaxed.gpu.global.v2.u32 [%0], {%1, %2};" ::"l"(__cvta_generic_to_global(address)),
-      "r"(words.x), "r"(words.y)
+      "{\n\t"
+      ".reg .pred p;\n\t"
+      "setp.ne.s32 p, %1, 0;\n\t"
+      "@p st.global.v2.u64 [%0], {0, 0};\n\t"
+      "}" ::"l"(__cvta_generic_to_global(address)),
+      "r"(static_cast<int>(wanted))
       : "memory");
+}
+
+// The word goes 0, 1, ... last, 0, ...; returns what it was before.
+inline __device__ unsigned atom_relaxed_inc(unsigned long long address, unsigned last) {
+  unsigned before;
+  asm volatile("atom.relaxed.gpu.global.inc.u32 %0, [%1], %2;"
+               : "=r"(before)
+               : "l"(address), "r"(last)
+               : "memory");
+  return before;
 }
 
 // ---- templates/ptx/special.cuh ------------------------------------------------------------------
@@ -363,26 +399,6 @@ struct RowPart {
   float maximum = minus_infinity();
   float sum = 0;
   float outputs[2] = {};
-
-  // Joins other parts, in their order, so that the bits depend on nothing else.
-  template <int kCount>
-  __device__ void join(const RowPart (&parts)[kCount]) {
-    float largest = maximum;
-    for (const RowPart& part : parts) largest = fmaxf(largest, part.maximum);
-    scale(ex2_approx_ftz(maximum - finite(largest)));
-    maximum = largest;
-#pragma unroll
-    for (const RowPart& part : parts) {
-      const float weight = ex2_approx_ftz(part.maximum - finite(largest));
-      sum += weight * part.sum;
-      for (int i = 0; i < 2; ++i) outputs[i] += weight * part.outputs[i];
-    }
-  }
-
-  __device__ void scale(float factor) {
-    sum *= factor;
-    for (float& output : outputs) output *= factor;
-  }
 };
 
 // The end of a row: the sink joins, and output and log-sum-exp (natural, the sink included: the
@@ -410,94 +426,110 @@ inline __device__ void finish(const DecodeArguments& arguments, long long index,
   }
 }
 
-// Splits lie in global memory, a row of each as strips of 64 dims, two a lane. Their numbers are
-// kept as complements: where a word is zero nobody has written it yet, as no arithmetic gives the
-// NaN that zero would stand for. So each word tells by itself whether it is there. Who has read it
-// sets it back to zero.
+// Splits lie in global memory, a row of each as strips of 64 dims, two a lane. A word has two
+// numbers; it is zero where nobody has written it yet, as the first one never is +0. So each word
+// tells by itself whether it is there. Who has read it sets it back to zero.
+using Word = unsigned long long;
+constexpr Word kNothing = 0x80000000;        // -0 and +0
 constexpr int kStrips = (kPairs + 31) / 32;  // of a row
 
+inline __device__ Word word_of(float first, float second) {
+  const unsigned not_zero = first == 0 ? 0x80000000 : __float_as_uint(first);
+  return static_cast<Word>(__float_as_uint(second)) << 32 | not_zero;
+}
+inline __device__ float first_of(Word word) { return __uint_as_float(static_cast<unsigned>(word)); }
+inline __device__ float second_of(Word word) {
+  return __uint_as_float(static_cast<unsigned>(word >> 32));
+}
+
 struct SplitStrip {
-  uint2* outputs;            // of this lane's pair, of the first split
-  uint2* sums;               // the row's maximum and sum, which each of its strips has
+  Word* outputs;             // of this lane's pair, of the first split
+  Word* sums;                // the row's maximum and sum, which each of its strips has
   long long outputs_stride;  // from one split to the next
   long long sums_stride;
 
   __device__ SplitStrip(const DecodeArguments& arguments, long long index, int pair)
-      : outputs(reinterpret_cast<uint2*>(arguments.partial_output) + index * kPairs + pair),
-        sums(reinterpret_cast<uint2*>(arguments.partial_sums) + index * kStrips + pair / 32) {
+      : outputs(reinterpret_cast<Word*>(arguments.partial_output) + index * kPairs + pair),
+        sums(reinterpret_cast<Word*>(arguments.partial_sums) + index * kStrips + pair / 32) {
     const long long rows = static_cast<long long>(arguments.batch.tokens) * kQueryHeads;
     outputs_stride = rows * kPairs, sums_stride = rows * kStrips;
   }
 
   __device__ void write(int split, int pair, const RowPart& part) const {
-    st_relaxed_gpu(outputs + split * outputs_stride, complement(part.outputs[0], part.outputs[1]));
+    st_relaxed_gpu(outputs + split * outputs_stride, word_of(part.outputs[0], part.outputs[1]));
     if (pair % 32 != 0) return;
-    st_relaxed_gpu(sums + split * sums_stride, complement(part.maximum, part.sum));
-  }
-
- private:
-  static __device__ uint2 complement(float x, float y) {
-    return {~__float_as_uint(x), ~__float_as_uint(y)};
+    st_relaxed_gpu(sums + split * sums_stride, word_of(part.maximum, part.sum));
   }
 };
 
-// Splits that are merged at once; each kAtOnce neighbouring lanes know a number of each of them.
-constexpr int kAtOnce = 8;
+// A strip's splits are merged as many at once as a warp holds, so that all are on their way at a
+// time: a half of the warp takes every other one, four dims a lane, kOfHalf of them. Lane l of each
+// kOfHalf knows the maximum and the sum of its half's lth.
+constexpr int kOfHalf = 8;
 
-inline __device__ float max_at_once(float value) {
-  for (int mask = kAtOnce / 2; mask > 0; mask /= 2) {
-    value = fmaxf(value, __shfl_xor_sync(0xffffffff, value, mask));
+template <class Join>
+inline __device__ float join_splits(float value, const Join& join) {
+#pragma unroll
+  for (int mask = 1; mask < kOfHalf; mask *= 2) {
+    value = join(value, __shfl_xor_sync(0xffffffff, value, mask));
   }
-  return value;
+  return join(value, __shfl_xor_sync(0xffffffff, value, 16));
 }
 
-inline __device__ float sum_at_once(float value) {
-  for (int mask = kAtOnce / 2; mask > 0; mask /= 2) {
-    value += __shfl_xor_sync(0xffffffff, value, mask);
-  }
-  return value;
-}
-
-// Waits for a strip's splits and merges them, kAtOnce at a time; lanes of a split's number read its
-// maximum and sum. Nothing branches, since this is the end that all else waits for, and lanes
-// leave the wait together, without which the compiler writes all that follows twice.
-// `has_pair`: of the row's strips the last one may be narrower than the warp.
-inline __device__ RowPart merge_strip(SplitStrip strip, int splits, bool has_pair) {
+// Waits for a strip's splits and merges them. `strip` begins at the lane's four dims, of which it
+// is given the first or the last two, by its half. Little branches, since this is the end that all
+// else waits for, and lanes leave the wait together, without which the compiler writes all that
+// follows twice. `has_quad`: of the row's strips the last one may be narrower than the warp.
+inline __device__ RowPart merge_strip(SplitStrip strip, int splits, bool has_quad) {
+  const int half = lane_id() / 16;
+  strip.outputs += half * strip.outputs_stride;
+  strip.sums += (2 * (lane_id() % kOfHalf) + half) * strip.sums_stride;
   RowPart row;
+  float quad[4] = {};
 #pragma unroll 1
-  for (; splits > 0; splits -= kAtOnce) {
-    const int split = lane_id() % kAtOnce;
-    uint2* const of_lane = strip.sums + split * strip.sums_stride;
-    const bool has_sums = split < splits;
-    const int pairs = has_pair ? splits : 0;
-    uint2 outputs[kAtOnce], sums;
+  for (; splits > 0; splits -= 2 * kOfHalf) {
+    const bool has_sums = 2 * (lane_id() % kOfHalf) + half < splits;
+    const auto has = [&](int i) { return has_quad && 2 * i + half < splits; };
+    ulonglong2 outputs[kOfHalf];
+    Word sums;
     unsigned least;
     do {
-      const uint2* from = strip.outputs;
+      const Word* from = strip.outputs;
 #pragma unroll
-      for (int i = 0; i < kAtOnce; ++i, from += strip.outputs_stride) {
-        outputs[i] = ld_relaxed_gpu_if(i < pairs, from);
+      for (int i = 0; i < kOfHalf; ++i, from += 2 * strip.outputs_stride) {
+        outputs[i] = ld_relaxed_gpu_if(has(i), reinterpret_cast<const ulonglong2*>(from), kNothing);
       }
-      sums = ld_relaxed_gpu_if(has_sums, of_lane);
-      least = min(sums.x, sums.y);
-      for (const uint2& pair : outputs) least = min(least, min(pair.x, pair.y));
+      sums = ld_relaxed_gpu_if(has_sums, strip.sums, kNothing);
+      least = static_cast<unsigned>(sums);
+      for (const ulonglong2& words : outputs) {
+        least = min(least, min(static_cast<unsigned>(words.x), static_cast<unsigned>(words.y)));
+      }
     } while (__any_sync(0xffffffff, least == 0));
 
-    const float maximum = has_sums ? __uint_as_float(~sums.x) : minus_infinity();
-    const float largest = fmaxf(row.maximum, max_at_once(maximum));
+    const float maximum = has_sums ? first_of(sums) : minus_infinity();
+    const float of_splits = join_splits(maximum, [](float a, float b) { return fmaxf(a, b); });
+    const float largest = fmaxf(row.maximum, of_splits);
     const float weight = ex2_approx_ftz(maximum - finite(largest));
-    row.scale(ex2_approx_ftz(row.maximum - finite(largest)));
+    const float factor = ex2_approx_ftz(row.maximum - finite(largest));
+    const float sum = join_splits(weight * second_of(sums), [](float a, float b) { return a + b; });
     row.maximum = largest;
-    row.sum += sum_at_once(has_sums ? weight * __uint_as_float(~sums.y) : 0);
+    row.sum = row.sum * factor + sum;
+    for (float& output : quad) output *= factor;
 #pragma unroll
-    for (int i = 0; i < kAtOnce; ++i, strip.outputs += strip.outputs_stride) {
-      const float of_split = __shfl_sync(0xffffffff, weight, i);
-      row.outputs[0] += of_split * __uint_as_float(~outputs[i].x);
-      row.outputs[1] += of_split * __uint_as_float(~outputs[i].y);
-      st_global_if(i < pairs, strip.outputs, {0, 0});
+    for (int i = 0; i < kOfHalf; ++i, strip.outputs += 2 * strip.outputs_stride) {
+      const float of_split = __shfl_sync(0xffffffff, weight, 16 * half + i);
+      quad[0] += of_split * first_of(outputs[i].x);
+      quad[1] += of_split * second_of(outputs[i].x);
+      quad[2] += of_split * first_of(outputs[i].y);
+      quad[3] += of_split * second_of(outputs[i].y);
+      st_zero_global_if(has(i), reinterpret_cast<ulonglong2*>(strip.outputs));
     }
-    st_global_if(has_sums, of_lane, {0, 0});
-    strip.sums += kAtOnce * strip.sums_stride;
+    st_zero_global_if(has_sums, strip.sums);
+    strip.sums += 2 * kOfHalf * strip.sums_stride;
+  }
+  for (int i = 0; i < 2; ++i) {
+    const float others = half == 0 ? quad[2 + i] : quad[i];
+    row.outputs[i] = (half == 0 ? quad[i] : quad[2 + i]) + __shfl_xor_sync(0xffffffff, others, 16);
   }
   return row;
 }
@@ -506,12 +538,12 @@ inline __device__ RowPart merge_strip(SplitStrip strip, int splits, bool has_pai
 inline __device__ void merge_splits(const DecodeArguments& arguments, const Rows& rows) {
 #pragma unroll 1
   for (int strip = warp_id(); strip < rows.count * kStrips; strip += kThreads / 32) {
-    const int row = strip / kStrips, pair = strip % kStrips * 32 + lane_id();
+    const int row = strip / kStrips, quad = strip % kStrips * 16 + lane_id() % 16;
     const long long index = index_of(rows, row);
-    const bool has_pair = pair < kPairs;
-    const RowPart merged =
-        merge_strip(SplitStrip(arguments, index, pair), arguments.splits, has_pair);
-    if (has_pair) finish(arguments, index, rows.head(row), pair, merged);
+    const bool has_quad = quad < kHeadDimV / 4;
+    const SplitStrip splits(arguments, index, 2 * quad);
+    const RowPart merged = merge_strip(splits, arguments.splits, has_quad);
+    if (has_quad) finish(arguments, index, rows.head(row), 2 * quad + lane_id() / 16, merged);
   }
 }
 
@@ -520,7 +552,8 @@ inline __device__ void merge_splits(const DecodeArguments& arguments, const Rows
 // Makes the output of what decode's splits left. A block has the rows that a block of decode has.
 extern "C" __global__ void __launch_bounds__(kThreads)
     octavo_merge(const __grid_constant__ MergeArguments arguments) {
-  Launch::begin();
+  Launch::wait();
+  Launch::let_next_begin();
   const Rows rows = rows_of_block(arguments.batch);
   if (rows.count <= 0) return;
   merge_splits(arguments, rows);

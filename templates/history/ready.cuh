@@ -1,0 +1,26 @@
+#pragma once
+
+#include "attention/pipeline.cuh"
+
+namespace octavo {
+
+// What decode finds in the cache, and where, is there before the grid before begins, which writes
+// at most the queries and the batch's own tokens. All else is read while that grid still runs.
+struct History {
+  // Before anything is read.
+  static __device__ void begin(const DecodeArguments&, Merge&) {}
+
+  // Where the block has nothing to do.
+  static __device__ void leave() { Launch::wait(); }
+
+  static __device__ void before_queries(const DecodeArguments& arguments, const Rows& rows,
+                                        Pipeline& pipeline, Merge& merge) {
+    if (pipeline.end_of_first_tiles() > rows.first_position) Launch::wait();
+    pipeline.fill();
+    Launch::wait();
+    merge.start(arguments);
+  }
+  static __device__ void after_queries(Pipeline&) {}
+};
+
+}  // namespace octavo
