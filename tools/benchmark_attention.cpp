@@ -17,7 +17,7 @@
 #include <algorithm>
 #include <filesystem>
 #include <numeric>
-#include <optional>
+#include <vector>
 
 #include "runtime/attention.hpp"
 #include "tools/cache_layers.hpp"
@@ -55,11 +55,7 @@ class Bench {
     if (spec.kv_cache.layout != Layout::paged)
       throw UsageError(spec.name + ": the benchmark needs a paged cache");
     measure_ceilings();
-    spec.kernels = {KernelKind::decode};
-    for (const bool history_ready : {false, true}) {
-      spec.kv_cache.history_ready = history_ready;
-      measure_decode(spec);
-    }
+    measure_decode(spec);
     spec.kernels = {KernelKind::append};
     const Attention append(spec, device_);
     for (const int tokens : options_.append) measure_append(append, tokens);
@@ -99,7 +95,9 @@ class Bench {
     const auto blocks = static_cast<unsigned>(device_.multiprocessors());
     constexpr double kProductsInRound = 2.0 * 4;  // of two warpgroups
     const double operations = 2.0 * 64 * 256 * k * kProductsInRound * rounds * blocks;
-    const double milliseconds = timing_.time(1, 0, [&](std::size_t) {
+    constexpr double kOperationsPerByte = 300;
+    const auto meanwhile = static_cast<std::size_t>(operations / kOperationsPerByte);
+    const double milliseconds = timing_.time(1, meanwhile, [&](std::size_t) {
       probe.launch(blocks, 256, timing_.stream(), rounds, sink.address());
     });
     add({{"kernel", "wgmma"},
@@ -108,27 +106,39 @@ class Bench {
          {"tflop_per_s", operations / milliseconds / 1e9}});
   }
 
-  void measure_decode(const Spec& spec) {
+  void measure_decode(Spec spec) {
+    spec.kernels = {KernelKind::decode};
     Spec bf16 = spec;
     bf16.kv_cache.format = DataType::bf16;
     bf16.compute = {.matmul = Matmul::bf16, .accumulation = {}};
-    const Attention decode(spec, device_), decode_bf16(bf16, device_);
+    const std::vector<Attention> decode = late_and_ready(spec), decode_bf16 = late_and_ready(bf16);
     for (const int batch : options_.batch) {
       for (const int context : options_.context) {
-        const auto base = measure_decode(decode_bf16, batch, context, std::nullopt);
-        measure_decode(decode, batch, context, base);
+        const std::vector<double> bases = measure_decode(decode_bf16, batch, context, {});
+        measure_decode(decode, batch, context, bases);
       }
     }
   }
 
-  // Milliseconds, or none where it does not fit. `base`: of the same over a bf16 cache.
-  std::optional<double> measure_decode(const Attention& attention, int batch, int context,
-                                       std::optional<double> base) {
-    const Spec& spec = attention.spec();
+  // The spec's without history_ready and with it.
+  std::vector<Attention> late_and_ready(Spec spec) const {
+    std::vector<Attention> result;
+    for (const bool ready : {false, true}) {
+      spec.kv_cache.history_ready = ready;
+      result.emplace_back(spec, device_);
+    }
+    return result;
+  }
+
+  // Of specs that share a cache: milliseconds each, or none where it does not fit. `bases`: of the
+  // same over a bf16 cache.
+  std::vector<double> measure_decode(const std::vector<Attention>& attentions, int batch,
+                                     int context, const std::vector<double>& bases) {
+    const Spec& spec = attentions.front().spec();
     const AttentionSpec& shape = spec.attention;
     const std::size_t bytes = LayerBytes(spec, batch, context).all();
     const std::size_t layers = timing_.copies_for(bytes);
-    if (!timing_.fits(layers * bytes)) return std::nullopt;
+    if (!timing_.fits(layers * bytes)) return {};
 
     const CacheLayers cache(timing_, spec, layers, batch, context);
     std::vector<int> starts(batch + 1);
@@ -151,31 +161,34 @@ class Bench {
     arguments.sinks = sinks.address();
     arguments.q_stride = static_cast<long long>(shape.query_heads) * shape.head_dim.qk;
     arguments.output_scale = 1;
-    const Attention::DecodeSize size{
-        .max_query_tokens = 1, .max_kv_length = context, .splits = options_.splits};
-    Buffer workspace(device_,
-                     std::max<std::size_t>(attention.workspace_bytes(arguments.batch, size), 256));
-    workspace.fill(0);
-    const double milliseconds = timing_.time(layers, bytes, [&](std::size_t layer) {
-      arguments.cache = cache[layer];
-      attention.decode(arguments, size, workspace.address(), timing_.stream());
-    });
     const double read = timing_.time_read(cache.address(), bytes, layers);
-    json row = {{"kernel", "decode"},
-                {"spec", spec.name},
-                {"cache", name_of(spec.kv_cache.format)},
-                {"history_ready", spec.kv_cache.history_ready},
-                {"batch", batch},
-                {"context", context},
-                {"splits", splits_of(spec, batch, context)},
-                {"bytes", bytes},
-                {"us", 1e3 * milliseconds},
-                {"gb_per_s", static_cast<double>(bytes) / milliseconds / 1e6},
-                {"read_us", 1e3 * read},
-                {"share_of_read", read / milliseconds}};
-    if (base) row["bf16_over_this"] = *base / milliseconds;
-    add(std::move(row));
-    return milliseconds;
+    std::vector<double> times;
+    for (const Attention& attention : attentions) {
+      const Attention::DecodeSize size{
+          .max_query_tokens = 1, .max_kv_length = context, .splits = options_.splits};
+      Buffer workspace(
+          device_, std::max<std::size_t>(attention.workspace_bytes(arguments.batch, size), 256));
+      workspace.fill(0);
+      times.push_back(timing_.time(layers, bytes, [&](std::size_t layer) {
+        arguments.cache = cache[layer];
+        attention.decode(arguments, size, workspace.address(), timing_.stream());
+      }));
+      json row = {{"kernel", "decode"},
+                  {"spec", spec.name},
+                  {"cache", name_of(spec.kv_cache.format)},
+                  {"history_ready", attention.spec().kv_cache.history_ready},
+                  {"batch", batch},
+                  {"context", context},
+                  {"splits", splits_of(spec, batch, context)},
+                  {"bytes", bytes},
+                  {"us", 1e3 * times.back()},
+                  {"gb_per_s", static_cast<double>(bytes) / times.back() / 1e6},
+                  {"read_us", 1e3 * read},
+                  {"share_of_read", read / times.back()}};
+      if (!bases.empty()) row["bf16_over_this"] = bases[times.size() - 1] / times.back();
+      add(std::move(row));
+    }
+    return times;
   }
 
   int splits_of(const Spec& spec, int batch, int context) const {

@@ -13,7 +13,7 @@ const char* const kMemoryText =
 #include "probes/memory.inc"
     ;
 
-constexpr int kReplays = 15, kLaunchesInGraph = 20;
+constexpr int kReplays = 15;
 constexpr unsigned kThreads = 512;
 constexpr double kUsableMemory = 0.9;
 
@@ -53,11 +53,19 @@ void Timing::fill(CUdeviceptr to, std::size_t bytes, const std::vector<unsigned>
   stream_.synchronize();
 }
 
+// A graph takes some microseconds to begin, which are to be little of what all its launches take:
+// those in it move 2 GiB and more.
+std::size_t Timing::launches_in_graph(std::size_t copies, std::size_t bytes) const {
+  if (device_.emulated()) return 1;
+  constexpr std::size_t kGiB = std::size_t{1} << 30;
+  const std::size_t launches =
+      bytes > kGiB ? 4 : std::clamp<std::size_t>(2 * kGiB / bytes, 20, 200);
+  return copies * std::max<std::size_t>(1, launches / copies);
+}
+
 double Timing::time(std::size_t copies, std::size_t bytes,
                     const std::function<void(std::size_t)>& launch) const {
-  const std::size_t few = bytes > 1u << 30 ? 4 : kLaunchesInGraph;
-  const std::size_t count =
-      device_.emulated() ? 1 : copies * std::max<std::size_t>(1, few / copies);
+  const std::size_t count = launches_in_graph(copies, bytes);
   const Graph graph(device_, stream_, [&] {
     for (std::size_t i = 0; i < count; ++i) launch(i % copies);
   });

@@ -31,7 +31,7 @@ class Timing {
   void fill(CUdeviceptr to, std::size_t bytes, const std::vector<unsigned>& choices);
 
   // Milliseconds of one launch. `launch` enqueues one on stream(), over the set that it is given;
-  // `bytes`: what it moves.
+  // `bytes`: what memory moves meanwhile, or could; not 0.
   double time(std::size_t copies, std::size_t bytes,
               const std::function<void(std::size_t)>& launch) const;
 
@@ -43,6 +43,8 @@ class Timing {
   double time_copy(CUdeviceptr memory, std::size_t bytes, std::size_t copies) const;
 
  private:
+  std::size_t launches_in_graph(std::size_t copies, std::size_t bytes) const;
+
   // Of one to four blocks a multiprocessor.
   double fastest(const std::function<double(unsigned)>& time_of_blocks) const;
 
