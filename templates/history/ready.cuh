@@ -13,6 +13,7 @@ struct History {
   // Where the block has nothing to do.
   static __device__ void leave() { Launch::wait(); }
 
+  // The first tiles are copied while that grid runs, unless they have tokens that it may write.
   static __device__ void before_queries(const DecodeArguments& arguments, const Rows& rows,
                                         Pipeline& pipeline, Merge& merge) {
     if (pipeline.end_of_first_tiles() > rows.first_position) Launch::wait();

@@ -55,7 +55,7 @@ class LateCase {
   explicit LateCase(bool history_ready)
       : spec_(spec_of(fmt::format("attention: {{query_heads: {}, kv_heads: {}, head_dim: {}}}\n"
                                   "kv_cache: {{page_size: {}, history_ready: {}}}\n"
-                                  "kernels: [decode]\n",
+                                  "kernels: [append, decode]\n",
                                   kHeads, kKvHeads, kHeadDim, kPageSize, history_ready))),
         attention_(spec_, device()),
         stream_(device()),
@@ -77,10 +77,16 @@ class LateCase {
   // The same where its lengths and pages are `words` until the work before ends.
   std::vector<std::byte> decode_late(const std::vector<unsigned>& words) {
     const Buffer memory = upload(words);
-    const auto count = static_cast<unsigned>(words.size());
-    late_.launch(1, 32, stream_.handle(), memory.address(), right_.address(), count,
-                 device().emulated() ? 0u : 50'000u);
+    write_late(memory, right_, 32);
     return decode(memory);
+  }
+
+  // The same behind an append of the batch's tokens: the work before that is what ends late.
+  std::vector<std::byte> append_and_decode() { return append_and_decode(right_); }
+  std::vector<std::byte> append_and_decode_late(const std::vector<unsigned>& words) {
+    const Buffer memory = upload(words);
+    write_late(memory, right_, 32);
+    return append_and_decode(memory);
   }
 
   // The same where the queries, and K, V and scales of the batch's own tokens, are `garbage` until
@@ -96,23 +102,41 @@ class LateCase {
         const unsigned row = (page * kKvHeads + head) * kPageSize + token % kPageSize;
         std::fill_n(early.begin() + row * kRowWords, kRowWords, garbage);
         std::fill_n(early.begin() + kValues + row * kRowWords, kRowWords, garbage);
-        early[kScale + row] = garbage;
+        early[kScale + row] = early[kValueScale + row] = garbage;
       }
     }
     std::fill(early.begin() + kQuery, early.end(), garbage);
     memory_.upload(early.data(), memory_.bytes());
-    late_.launch(1, 1024, stream_.handle(), memory_.address(), right_tokens_.address(),
-                 static_cast<unsigned>(kEnd), device().emulated() ? 0u : 50'000u);
+    write_late(memory_, right_tokens_, 1024);
     return decode(right_);
   }
 
  private:
-  // Words of the memory that has K, V, the scales of both, and the queries in bf16.
+  // Words of the memory that has K, V, the scales of each, and the queries in bf16.
   static constexpr std::size_t kRows = kPages * kKvHeads * kPageSize, kRowWords = kHeadDim / 4,
                                kValues = kRows * kRowWords, kScale = 2 * kValues,
-                               kQuery = kScale + kRows, kEnd = kQuery + 3 * kHeads * kHeadDim / 2;
+                               kValueScale = kScale + kRows, kQuery = kValueScale + kRows,
+                               kEnd = kQuery + 3 * kHeads * kHeadDim / 2;
 
   static Attention::DecodeSize size() { return {.max_kv_length = kLengths[0], .splits = 3}; }
+
+  void write_late(const Buffer& to, const Buffer& from, unsigned threads) {
+    late_.launch(1, threads, stream_.handle(), to.address(), from.address(),
+                 static_cast<unsigned>(to.bytes() / 4), device().emulated() ? 0u : 50'000u);
+  }
+
+  // Heads of the queries serve as the new tokens' K and V.
+  std::vector<std::byte> append_and_decode(const Buffer& lengths) {
+    const DecodeArguments of_decode = arguments(lengths);
+    AppendArguments append{};
+    append.cache = of_decode.cache;
+    append.batch = of_decode.batch;
+    append.k = of_decode.q;
+    append.v = of_decode.q + 2 * kKvHeads * kHeadDim;
+    append.k_stride = append.v_stride = of_decode.q_stride;
+    attention_.append(append, stream_.handle());
+    return decode(lengths);
+  }
 
   std::vector<std::byte> decode(const Buffer& lengths) {
     attention_.decode(arguments(lengths), size(), workspace_.address(), stream_.handle());
@@ -133,7 +157,7 @@ class LateCase {
     arguments.cache = {.k = memory_.address(),
                        .v = memory_.address() + 4 * kValues,
                        .k_scale = memory_.address() + 4 * kScale,
-                       .v_scale = memory_.address() + 4 * kScale,
+                       .v_scale = memory_.address() + 4 * kValueScale,
                        .page_table = arguments.batch.kv_length + 4 * kSequences,
                        .page_table_stride = kStride,
                        .capacity = 0};
@@ -193,5 +217,17 @@ TEST_CASE("decode takes queries and the batch's own tokens as the work before le
       CAPTURE(garbage);
       CHECK(late.decode_late_tokens(garbage) == expected);
     }
+  }
+}
+
+TEST_CASE("behind append decode takes lengths and pages as the work before append leaves them") {
+  if (!overlaps()) return;
+  LateCase late(true);
+  const std::vector<std::byte> expected = late.append_and_decode();
+  CHECK(std::ranges::count(expected, std::byte{0xFF}) < std::ssize(expected) / 2);
+  const std::vector<unsigned> right = lengths_and_pages();
+  for (const unsigned garbage : {0u, ~0u}) {
+    CAPTURE(garbage);
+    CHECK(late.append_and_decode_late(std::vector<unsigned>(right.size(), garbage)) == expected);
   }
 }
