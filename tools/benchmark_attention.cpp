@@ -2,9 +2,9 @@
 //   read  a kernel that reads as many bytes and does nothing else; decode is given as a share of it
 //   copy  a kernel that reads and writes as many; append is given as a share of it
 //   wgmma what the tensor cores do of products alone
-// decode runs over the spec's cache and, with the same kernel skeleton, over a bf16 one; with
-// kv_cache.history_ready and without. One decode follows another, by programmatic dependent launch
-// where the device has it.
+// decode runs over the spec's cache and, with the same kernel skeleton, over a bf16 one; without
+// kv_cache.history_ready and with it; behind another decode, by programmatic dependent launch where
+// the device has it, and behind an append of its tokens.
 //
 //   benchmark_attention [SPEC.yaml] [--batch 1,8] [--context 16384,65536] [--append 1024,65536]
 //                       [--splits N] [--ceiling-mib N] [--device NAME] [--json FILE]
@@ -16,12 +16,12 @@
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <filesystem>
-#include <numeric>
 #include <vector>
 
 #include "runtime/attention.hpp"
 #include "tools/cache_layers.hpp"
 #include "tools/json_file.hpp"
+#include "tools/new_tokens.hpp"
 #include "tools/probe.hpp"
 #include "tools/random_words.hpp"
 #include "tools/terminal.hpp"
@@ -107,7 +107,7 @@ class Bench {
   }
 
   void measure_decode(Spec spec) {
-    spec.kernels = {KernelKind::decode};
+    spec.kernels = {KernelKind::append, KernelKind::decode};
     Spec bf16 = spec;
     bf16.kv_cache.format = DataType::bf16;
     bf16.compute = {.matmul = Matmul::bf16, .accumulation = {}};
@@ -135,32 +135,13 @@ class Bench {
   std::vector<double> measure_decode(const std::vector<Attention>& attentions, int batch,
                                      int context, const std::vector<double>& bases) {
     const Spec& spec = attentions.front().spec();
-    const AttentionSpec& shape = spec.attention;
     const std::size_t bytes = LayerBytes(spec, batch, context).all();
     const std::size_t layers = timing_.copies_for(bytes);
     if (!timing_.fits(layers * bytes)) return {};
 
     const CacheLayers cache(timing_, spec, layers, batch, context);
-    std::vector<int> starts(batch + 1);
-    std::iota(starts.begin(), starts.end(), 0);
-    const Buffer token_start = upload(device_, starts),
-                 kv_length = upload(device_, std::vector<int>(batch, context));
-    const Buffer q(device_, 4ull * batch * shape.query_heads * shape.head_dim.qk);
-    timing_.fill(q.address(), q.bytes(), normal_numbers(spec.input, 1));
-    const Buffer output(device_, 4ull * batch * shape.query_heads * shape.head_dim.v);
-    const Buffer sinks(device_, 4ull * shape.query_heads);
-    timing_.fill(sinks.address(), sinks.bytes(), normal_numbers(DataType::fp32, 1));
-
-    DecodeArguments arguments{};
-    arguments.batch = {.token_start = token_start.address(),
-                       .kv_length = kv_length.address(),
-                       .sequences = batch,
-                       .tokens = batch};
-    arguments.q = q.address();
-    arguments.output = output.address();
-    arguments.sinks = sinks.address();
-    arguments.q_stride = static_cast<long long>(shape.query_heads) * shape.head_dim.qk;
-    arguments.output_scale = 1;
+    NewTokens tokens(timing_, spec, batch, context);
+    DecodeArguments& arguments = tokens.decode;
     const double read = timing_.time_read(cache.address(), bytes, layers);
     std::vector<double> times;
     for (const Attention& attention : attentions) {
@@ -173,6 +154,11 @@ class Bench {
         arguments.cache = cache[layer];
         attention.decode(arguments, size, workspace.address(), timing_.stream());
       }));
+      const double with_append = timing_.time(layers, bytes, [&](std::size_t layer) {
+        arguments.cache = tokens.append.cache = cache[layer];
+        attention.append(tokens.append, timing_.stream());
+        attention.decode(arguments, size, workspace.address(), timing_.stream());
+      });
       json row = {{"kernel", "decode"},
                   {"spec", spec.name},
                   {"cache", name_of(spec.kv_cache.format)},
@@ -182,6 +168,7 @@ class Bench {
                   {"splits", splits_of(spec, batch, context)},
                   {"bytes", bytes},
                   {"us", 1e3 * times.back()},
+                  {"us_with_append", 1e3 * with_append},
                   {"gb_per_s", static_cast<double>(bytes) / times.back() / 1e6},
                   {"read_us", 1e3 * read},
                   {"share_of_read", read / times.back()}};
@@ -257,9 +244,9 @@ class Bench {
   }
 
   void print() const {
-    std::vector<std::vector<std::string>> cells = {{"kernel", "type", "history ready", "batch",
-                                                    "tokens", "splits", "us", "GB/s, TFLOP/s",
-                                                    "ceiling us", "share", "bf16 / this"}};
+    std::vector<std::vector<std::string>> cells = {
+        {"kernel", "type", "history ready", "batch", "tokens", "splits", "us", "with append",
+         "GB/s, TFLOP/s", "ceiling us", "share", "bf16 / this"}};
     for (const json& row : rows_) {
       const auto text = [&](const char* key) {
         return row.contains(key)
@@ -272,13 +259,13 @@ class Bench {
         }
         return std::string("-");
       };
-      cells.push_back({text("kernel"), text(row.contains("cache") ? "cache" : "type"),
-                       text("history_ready"), text("batch"),
-                       text(row.contains("context") ? "context" : "tokens"), text("splits"),
-                       number({"us"}, "{:.1f}"), number({"gb_per_s", "tflop_per_s"}, "{:.0f}"),
-                       number({"read_us", "copy_us"}, "{:.1f}"),
-                       number({"share_of_read", "share_of_copy"}, "{:.3f}"),
-                       number({"bf16_over_this"}, "{:.2f}")});
+      cells.push_back(
+          {text("kernel"), text(row.contains("cache") ? "cache" : "type"), text("history_ready"),
+           text("batch"), text(row.contains("context") ? "context" : "tokens"), text("splits"),
+           number({"us"}, "{:.1f}"), number({"us_with_append"}, "{:.1f}"),
+           number({"gb_per_s", "tflop_per_s"}, "{:.0f}"), number({"read_us", "copy_us"}, "{:.1f}"),
+           number({"share_of_read", "share_of_copy"}, "{:.3f}"),
+           number({"bf16_over_this"}, "{:.2f}")});
     }
     fmt::print("{}\n\n{}", device_.name(), table(cells));
   }
