@@ -152,6 +152,10 @@ TEST_CASE("splits fill the device, but do not cut what is short") {
   CHECK(choose_splits(decode, shape, 132) == 1);
   shape = {.sequences = 1, .tokens = 1, .max_kv_length = 1024};
   CHECK(choose_splits(decode, shape, 132) == 8);
+  shape.max_kv_length = 4096;
+  CHECK(choose_splits(decode, shape, 132) == 8);
+  shape.max_kv_length = 8192;
+  CHECK(choose_splits(decode, shape, 132) == 16);
   shape = {.sequences = 1, .tokens = 1, .max_kv_length = 20};
   CHECK(choose_splits(decode, shape, 132) == 1);
   shape.sequences = 0;
