@@ -12,11 +12,11 @@
 // then.
 //
 // With kv_cache.history_ready decode reads more meanwhile: token_start, kv_length, the page table,
-// and K, V and scales of all tokens but the batch's own. None of these may be written by the kernel
-// enqueued directly before it. append of just the tokens that decode attends is such a kernel; one
-// of a longer prompt is not, nor is one that moves pages or sets lengths. If the kernel directly
-// before is not Octavo's and lets decode begin by programmatic dependent launch before it has
-// itself waited for what was enqueued before it, that counts too. Copies and memsets never overlap.
+// and K, V and scales of all tokens but the batch's own. The kernel enqueued directly before decode
+// must write none of these. An append of just the batch's tokens writes none; one of a longer
+// prompt does, as does whatever moves pages or sets lengths. Where a kernel that is not Octavo's
+// lets decode begin before it has itself waited, the kernels before it must write none either.
+// Copies and memsets never overlap.
 #pragma once
 
 #include <memory>

@@ -95,9 +95,7 @@ class Bench {
     const auto blocks = static_cast<unsigned>(device_.multiprocessors());
     constexpr double kProductsInRound = 2.0 * 4;  // of two warpgroups
     const double operations = 2.0 * 64 * 256 * k * kProductsInRound * rounds * blocks;
-    constexpr double kOperationsPerByte = 300;
-    const auto meanwhile = static_cast<std::size_t>(operations / kOperationsPerByte);
-    const double milliseconds = timing_.time(1, meanwhile, [&](std::size_t) {
+    const double milliseconds = timing_.time(1, bytes_meanwhile(operations), [&](std::size_t) {
       probe.launch(blocks, 256, timing_.stream(), rounds, sink.address());
     });
     add({{"kernel", "wgmma"},

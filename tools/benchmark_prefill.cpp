@@ -129,14 +129,12 @@ class Bench {
     const bool causal = shape.mask.kind == MaskKind::causal;
     const double operations =
         (causal ? 2.0 : 4.0) * tokens * tokens * shape.query_heads * shape.head_dim.v;
-    // How often it is launched goes by the bytes that memory moves meanwhile.
-    constexpr double kOperationsPerByte = 300;
-    const auto meanwhile = static_cast<std::size_t>(operations / kOperationsPerByte);
     if (!device_.emulated()) std::this_thread::sleep_for(std::chrono::seconds(1));
-    const double milliseconds = timing_.time(layers, meanwhile, [&](std::size_t layer) {
-      arguments.cache = cache[layer];
-      kernel.launch(launch, arguments, timing_.stream());
-    });
+    const double milliseconds =
+        timing_.time(layers, bytes_meanwhile(operations), [&](std::size_t layer) {
+          arguments.cache = cache[layer];
+          kernel.launch(launch, arguments, timing_.stream());
+        });
     const Tunables& tunables = kernel.plan().tunables;
     rows_.push_back({{"dim", dim},
                      {"mask", name_of(shape.mask.kind)},

@@ -19,6 +19,11 @@ constexpr double kUsableMemory = 0.9;
 
 }  // namespace
 
+std::size_t bytes_meanwhile(double operations) {
+  constexpr double kOperationsPerByte = 300;
+  return static_cast<std::size_t>(operations / kOperationsPerByte);
+}
+
 Timing::Timing(const Device& device)
     : device_(device),
       stream_(device),
@@ -53,8 +58,7 @@ void Timing::fill(CUdeviceptr to, std::size_t bytes, const std::vector<unsigned>
   stream_.synchronize();
 }
 
-// A graph takes some microseconds to begin, which are to be little of what all its launches take:
-// those in it move 2 GiB and more.
+// A graph takes some microseconds to begin, which are to be little of what all its launches take.
 std::size_t Timing::launches_in_graph(std::size_t copies, std::size_t bytes) const {
   if (device_.emulated()) return 1;
   constexpr std::size_t kGiB = std::size_t{1} << 30;

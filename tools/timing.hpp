@@ -14,6 +14,9 @@
 
 namespace octavo {
 
+// The bytes that memory moves while tensor cores do so many operations, roughly, on any device.
+std::size_t bytes_meanwhile(double operations);
+
 class Timing {
  public:
   explicit Timing(const Device& device);

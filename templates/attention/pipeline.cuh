@@ -51,8 +51,8 @@ class Pipeline {
     if constexpr (Scale::kPerToken) prefetch_rows<4>(cache_.k_scale);
   }
   __device__ void prefetch() {
-    prefetch_keys();
     if (copied_ >= end_) return;
+    prefetch_keys();
     prefetch_rows<kValueUnits * 16>(cache_.v);
     if constexpr (Scale::kPerToken) prefetch_rows<4>(cache_.v_scale);
   }

@@ -43,8 +43,8 @@ struct WarpParts {
   }
 };
 
-// A lane's values of one row. In each part of a row of V they are those of the
-// two columns 2t and 2t + 1, whose dims are neighbours.
+// A lane's values of one row. In each part of a row of V they are those of the two columns 2t and
+// 2t + 1, whose dims are neighbours.
 template <int kByte = 0>
 inline __device__ void store_row(float4* quads, int row, const float (&outputs)[kDimTiles][4],
                                  int half) {

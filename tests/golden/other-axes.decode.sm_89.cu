@@ -1168,8 +1168,8 @@ class Pipeline {
     if constexpr (Scale::kPerToken) prefetch_rows<4>(cache_.k_scale);
   }
   __device__ void prefetch() {
-    prefetch_keys();
     if (copied_ >= end_) return;
+    prefetch_keys();
     prefetch_rows<kValueUnits * 16>(cache_.v);
     if constexpr (Scale::kPerToken) prefetch_rows<4>(cache_.v_scale);
   }
@@ -1776,8 +1776,8 @@ struct WarpParts {
   }
 };
 
-// A lane's values of one row. In each part of a row of V they are those of the
-// two columns 2t and 2t + 1, whose dims are neighbours.
+// A lane's values of one row. In each part of a row of V they are those of the two columns 2t and
+// 2t + 1, whose dims are neighbours.
 template <int kByte = 0>
 inline __device__ void store_row(float4* quads, int row, const float (&outputs)[kDimTiles][4],
                                  int half) {
