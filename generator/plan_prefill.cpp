@@ -14,6 +14,7 @@ int block_rows(const Tunables& tunables) { return 16 * tunables.row_tiles; }
 
 constexpr int kMostTileTokens = 256;   // columns of one wgmma
 constexpr int kOnes = 8;               // columns of ones after V's dims
+constexpr int kLargeBox = 32;          // rows: half as many copies as of 16
 constexpr int kMostDimsOfThree = 128;  // of V, whose O three consumers have registers for
 
 bool is_fp8(const Spec& spec) { return spec.compute.matmul == Matmul::fp8; }
@@ -30,7 +31,7 @@ int shared_bytes(const Spec& spec, const Tunables& tunables) {
   const int values = dim.v * bytes + (is_fp8(spec) ? kOnes : 0);
   constexpr int kBarriers = 3 * 8;
   int stage = tunables.tile_tokens * (dim.qk * bytes + values) + kBarriers;
-  int once = (consumers(tunables) * (3 + 64) * 4 + 15) / 16 * 16;  // what rows see
+  int once = (consumers(tunables) * (5 + 64) * 4 + 15) / 16 * 16;  // what rows see
   if (scale_per_token(spec)) {
     stage += 2 * 4 * tunables.tile_tokens + 16;
     once += 2 * 4 * 4;
@@ -140,6 +141,31 @@ Registers registers(const Tunables& tunables) {
   return consumers(tunables) == 2 ? Registers{40, 232} : Registers{32, 160};
 }
 
+// Products of S, each of 32 bytes of the queries.
+int score_steps(const Spec& spec) {
+  return spec.attention.head_dim.qk * bytes_of(spec.kv_cache.format) / 32;
+}
+
+// Those whose queries consumers keep in registers: what O and S leave, less what else lives through
+// the softmax, in fours. Measured on an H100: 3 to 8 % faster with two levels, nothing gained with
+// one or in bf16, and slower where scales of tokens and two consumers, or a producer with many
+// copies, leave ptxas no room.
+int query_steps(const Spec& spec, const Tunables& tunables) {
+  if (!is_fp8(spec) || spec.compute.accumulation.levels == 1) return 0;
+  if (scale_per_token(spec) &&
+      (consumers(tunables) == 2 || boxes(spec, tunables).rows < kLargeBox)) {
+    return 0;
+  }
+  int spare =
+      registers(tunables).consumer - spec.attention.head_dim.v / 2 - tunables.tile_tokens / 2 - 16;
+  if (scale_per_token(spec)) spare -= 12;
+  if (promote_tokens(spec, tunables.tile_tokens) < tunables.tile_tokens) spare -= 20;
+  if (spec.attention.softcap > 0 || spec.attention.mask.kind == MaskKind::sliding_window) {
+    spare -= 4;
+  }
+  return std::clamp(spare / 4, 0, score_steps(spec));
+}
+
 std::vector<Constant> constants(const Spec& spec, const Tunables& tunables, const Boxes& boxes) {
   std::vector<Constant> result = attention_constants(spec, tunables.row_tiles, tunables.warps * 32);
   const auto add = [&](std::string_view name, int value) {
@@ -147,6 +173,7 @@ std::vector<Constant> constants(const Spec& spec, const Tunables& tunables, cons
   };
   add("kStages", tunables.stages);
   add("kTileTokens", tunables.tile_tokens);
+  add("kQuerySteps", query_steps(spec, tunables));
   if (boxes.rows > 0) add("kBoxRows", boxes.rows);
   if (spec.compute.accumulation.levels == 2) {
     add("kChunk", tunables.chunk);
@@ -163,13 +190,19 @@ std::vector<Wgmma> instructions(const Spec& spec, const Tunables& tunables) {
   const std::string_view cache =
       spec.kv_cache.format == DataType::fp16 ? "f16" : name_of(spec.kv_cache.format);
   const std::string_view a = is_fp8(spec) ? "e4m3" : cache;
-  std::vector<Wgmma> result = {{.columns = tunables.tile_tokens, .a = a, .b = cache}};
+  std::vector<Wgmma> result;
+  const auto add = [&](const Wgmma& wgmma) {
+    if (std::ranges::find(result, wgmma) == result.end()) result.push_back(wgmma);
+  };
+  const int tokens = tunables.tile_tokens, held = query_steps(spec, tunables);
+  if (held < score_steps(spec)) add({.columns = tokens, .a = a, .b = cache});
+  if (held > 0) add({.columns = tokens, .a = a, .b = cache, .a_in_registers = true});
   const auto add_values = [&](int columns) {
-    result.push_back({.columns = columns,
-                      .a = a,
-                      .b = cache,
-                      .a_in_registers = true,
-                      .b_transposed = !is_fp8(spec)});
+    add({.columns = columns,
+         .a = a,
+         .b = cache,
+         .a_in_registers = true,
+         .b_transposed = !is_fp8(spec)});
   };
   // The columns of ones come alone, or with the last of V's dims.
   const bool two_levels = spec.compute.accumulation.levels == 2;
@@ -180,19 +213,23 @@ std::vector<Wgmma> instructions(const Spec& spec, const Tunables& tunables) {
 }
 
 // A third consumer hides more of the others' waits: where O leaves it the registers, and a producer
-// does with few, as it copies by boxes. Of fp8 several parts of a tile, or O as an operand, want
-// more.
+// does with few, as it copies by boxes, not small ones beside a softcap. Of fp8 several parts of a
+// tile, or O as an operand, want more.
 bool three_consumers(const Spec& spec, const Tunables& tunables) {
   const int dim = spec.attention.head_dim.v, tile = tunables.tile_tokens;
-  if (dim > kMostDimsOfThree || boxes(spec, tunables).rows == 0) return false;
+  const int rows = boxes(spec, tunables).rows;
+  const bool small = rows < kLargeBox && scale_per_token(spec);
+  if (dim > kMostDimsOfThree || rows == 0 || (small && spec.attention.softcap > 0)) return false;
   const bool whole = spec.compute.accumulation.levels == 2 && promote_tokens(spec, tile) == tile;
   return dim <= kMostDimsOfThree / 2 || !is_fp8(spec) || whole;
 }
 
 // As many dims as divide V's, up to what leaves registers to O.
-int default_chunk(const Spec& spec) {
+int default_chunk(const Spec& spec, int tile_tokens) {
   const int dim = spec.attention.head_dim.v;
   if (spec.compute.accumulation.levels == 1) return dim;
+  const bool whole = promote_tokens(spec, tile_tokens) == tile_tokens;
+  if (dim > 192 && scale_per_token(spec) && !whole) return 32;
   for (int chunk : {64, 96}) {
     if (dim % chunk == 0) return chunk;
   }
@@ -211,7 +248,7 @@ Tunables default_prefill_tunables(const Spec& spec, const Architecture& arch) {
   const auto fits = [&] { return shared_bytes(spec, tunables) <= arch.shared_bytes_per_block; };
   while (!fits() && tunables.stages > 2) --tunables.stages;
   while (!fits()) tunables.tile_tokens -= 32;
-  tunables.chunk = default_chunk(spec);
+  tunables.chunk = default_chunk(spec, tunables.tile_tokens);
   return tunables;
 }
 

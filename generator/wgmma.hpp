@@ -15,6 +15,8 @@ struct Wgmma {
   std::string_view b;  // and of b's
   bool a_in_registers = false;
   bool b_transposed = false;  // b's rows lie along the columns; 16-bit types only
+
+  bool operator==(const Wgmma&) const = default;
 };
 
 // wgmma(d, a, b, add), with d's registers; a's, or its descriptor; b's descriptor; and whether the

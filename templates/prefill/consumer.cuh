@@ -7,66 +7,6 @@
 
 namespace octavo {
 
-// A lane's two rows.
-struct LaneRows {
-  int row[2];  // in the block
-
-  __device__ LaneRows() {
-    const int consumer = warp_id() / 4 - 1;
-    for (int half = 0; half < 2; ++half) row[half] = consumer * kConsumerRows + row_of_lane(half);
-  }
-};
-
-// Queries of the lane's rows, a quarter of each row's values, eight at a time, go to shared memory
-// as an operand. Rows beyond the block's repeat its last one; no one looks at what becomes of them.
-inline __device__ void store_queries(float (&scale)[2], const PrefillArguments& arguments,
-                                     const Rows& rows, const LaneRows& lane, char* queries) {
-  constexpr int kEights = kHeadDimQk / 32;
-  const int t = lane_id() % 4;
-#pragma unroll
-  for (int half = 0; half < 2; ++half) {
-    const int row = min(lane.row[half], rows.count - 1);
-    const long long element =
-        rows.token(row) * arguments.q_stride + rows.head(row) * static_cast<long long>(kHeadDimQk);
-    float values[kEights][8];
-    float largest = 0;
-#pragma unroll
-    for (int i = 0; i < kEights; ++i) {
-      unsigned words[2 * Input::kBytes];
-      ld_global(words, arguments.q + (element + (t + 4 * i) * 8) * Input::kBytes);
-      Input::unpack(values[i], words);
-      for (float value : values[i]) largest = fmaxf(largest, fabsf(value));
-    }
-    scale[half] = 1;
-    if constexpr (Mma::kQueryLimit > 0) {
-      largest = quad_max(largest);
-      if (largest > 0) scale[half] = fmaxf(largest * (1 / Mma::kQueryLimit), 0x1p-126f);
-      const float reciprocal = 1 / scale[half];
-#pragma unroll
-      for (int i = 0; i < kEights; ++i) {
-        for (float& value : values[i]) value *= reciprocal;
-      }
-    }
-#pragma unroll
-    for (int i = 0; i < kEights; ++i) {
-      constexpr int kBytes = 32 / Mma::kPack;  // of eight values
-      const int byte = (t + 4 * i) * kBytes;
-      unsigned words[kBytes / 4];
-      for (int j = 0; j < kBytes / 4; ++j) {
-        float part[Mma::kPack];
-        for (int k = 0; k < Mma::kPack; ++k) part[k] = values[i][j * Mma::kPack + k];
-        words[j] = Mma::pack(part);
-      }
-      char* place = queries + QueryMatrix::unit(lane.row[half] % kConsumerRows, byte / 16);
-      if constexpr (kBytes == 8) {
-        *reinterpret_cast<uint2*>(place + byte % 16) = {words[0], words[1]};
-      } else {
-        *reinterpret_cast<uint4*>(place) = {words[0], words[1], words[2], words[3]};
-      }
-    }
-  }
-}
-
 // Rows beyond the block's see what its last one does.
 inline __device__ void store_sight(Sight& sight, const Rows& rows, const LaneRows& lane) {
   const auto position = [&](int row) { return rows.position(min(row, rows.count - 1)); };
@@ -77,6 +17,7 @@ inline __device__ void store_sight(Sight& sight, const Rows& rows, const LaneRow
     sight.from = Mask::first(position(lane.row[0] + kConsumerRows - 1));
     sight.to = Mask::end(position(lane.row[0]), rows.kv_length);
     sight.kv_length = rows.kv_length;
+    sight.tokens = tokens_of(rows);
   }
 }
 
@@ -91,7 +32,7 @@ inline __device__ void finish_rows(const PrefillArguments& arguments, const Rows
     const int row = min(lane.row[half], rows.count - 1);
     const long long index = index_of(rows, row);
     const float sum = Values::kOnes > 0 ? totals.sums[half] : quad_sum(totals.sums[half]);
-    float lse = softmax.maximum[half] + lg2_approx_ftz(sum) - Mma::kWeightExponent;
+    float lse = lg2_approx_ftz(sum) - softmax.offset[half];
     const float share = Sinks::join(arguments, rows.head(row), lse);
     const float factor = sum > 0 ? share * unit * rcp_approx_ftz(sum) : 0;
     // Words first and then, where there is such a row, all stores: the compiler is done with few
@@ -140,14 +81,12 @@ class Consumer {
     // One that has no rows leaves here, where the compiler sees that all lanes do: the loop's
     // numbers stay in uniform registers.
     if (consumer_ >= __shfl_sync(0xffffffff, consumers_of(rows), 0)) return;
-    const Tokens found = tokens_of(rows);
-    const Tokens tokens = {__shfl_sync(0xffffffff, found.first, 0),
-                           __shfl_sync(0xffffffff, found.end, 0)};
     const LaneRows lane;
     float scale[2];
     store_queries(scale, arguments_, rows, lane, memory_.base + consumer_ * QueryMatrix::kBytes);
     fence_proxy_async();
-    store_sight(memory_.sight(consumer_), rows, lane);
+    Sight& sight = memory_.sight(consumer_);
+    store_sight(sight, rows, lane);
     if (consumer_ == 0) {
       bar_sync<1, kWarpgroupThreads>();
     } else if (consumer_ == 1) {
@@ -155,13 +94,14 @@ class Consumer {
     } else {
       bar_sync<3, kWarpgroupThreads>();
     }
+    const Queries queries(memory_.queries(consumer_));
     const float logit_scale = kLogitScale * Scale::of_head(arguments_.cache.k_scale, rows.kv_head);
-    Softmax softmax(memory_.sight(consumer_), logit_scale, scale);
+    Softmax softmax(sight, logit_scale, scale);
     Totals totals;
     Stage stage;
 #pragma unroll 1
-    for (int token = tokens.first; token < tokens.end; token += kTileTokens) {
-      add_tile(totals, softmax, stage, token);
+    for (int token = sight.tokens.first; token < sight.tokens.end; token += kTileTokens) {
+      add_tile(totals, softmax, queries, stage, token);
       stage.advance();
     }
     // The rows once more, which would have taken registers all the while.
@@ -181,16 +121,17 @@ class Consumer {
   // The tile at `token` joins O. While a consumer waits for products, the others have their turns.
   // Weights are packed after a wait for memory, as the compiler moves nothing across: packed one
   // after the other between the exponentials, each would wait for its own.
-  __device__ void add_tile(Totals& totals, Softmax& softmax, const Stage& stage, int token) const {
+  __device__ void add_tile(Totals& totals, Softmax& softmax, const Queries& queries,
+                           const Stage& stage, int token) const {
     Scores scores;
     memory_.wait_full(Barrier::keys_full, stage);
-    multiply_keys(scores, memory_.queries(consumer_), memory_.keys(stage.index));
+    start_scores(scores, queries, memory_.keys(stage.index));
     const bool hides = softmax.hides(token);
     wgmma_wait_group<0>();
     hold(scores);
     softmax.scale(scores, memory_.key_scales(stage), hides, token);
     Rescale rescale;
-    softmax.raise(rescale.sums, scores);
+    softmax.lower(rescale.sums, scores);
     softmax.weigh(scores, memory_.factors(stage));
     memory_.wait_full(Barrier::values_full, stage);
     Weights weights;

@@ -23,10 +23,17 @@ inline __device__ int row_of_lane(int half) {
   return warp_id() % 4 * 16 + mov_laneid() / 4 + 8 * half;
 }
 
+// The tokens that a block's rows see between them, from a multiple of kTileTokens on.
+struct Tokens {
+  int first;
+  int end;
+};
+
 // Which tokens a consumer's rows see.
 struct Sight {
-  int from;  // all rows see the tokens from here..
-  int to;    // ..to before here
+  Tokens tokens;  // of the block
+  int from;       // all rows see the tokens from here..
+  int to;         // ..to before here
   int kv_length;
   int position[kConsumerRows];
 };
@@ -149,12 +156,6 @@ inline __device__ Rows rows_of_prefill(const PrefillKernelArguments& arguments) 
 inline __device__ int consumers_of(const Rows& rows) {
   return (rows.count + kConsumerRows - 1) / kConsumerRows;
 }
-
-// The tokens that a block's rows see between them, from a multiple of kTileTokens on.
-struct Tokens {
-  int first;
-  int end;
-};
 
 inline __device__ Tokens tokens_of(const Rows& rows) {
   return {Mask::first(rows.position(0)) / kTileTokens * kTileTokens,

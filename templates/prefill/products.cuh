@@ -1,6 +1,6 @@
 #pragma once
 
-#include "prefill/memory.cuh"
+#include "prefill/query.cuh"
 #include "ptx/wgmma_group.cuh"
 
 namespace octavo {
@@ -31,25 +31,31 @@ struct Rescale {
   float sums[2];
 };
 
+// S = Q K^T, from product kStep on.
+template <int kStep = 0>
+inline __device__ void multiply_keys(Scores& scores, const Queries& queries,
+                                     unsigned long long keys) {
+  wgmma(scores, queries.operand<kStep>(), keys + KeyMatrix::along(32 * kStep), kStep > 0);
+  if constexpr (kStep + 1 < Queries::kSteps) multiply_keys<kStep + 1>(scores, queries, keys);
+}
+
 // Starts S = Q K^T, one group of products.
-inline __device__ void multiply_keys(Scores& scores, unsigned query, unsigned keys) {
-  const unsigned long long a = QueryMatrix::descriptor(query);
-  const unsigned long long b = KeyMatrix::descriptor(keys);
+inline __device__ void start_scores(Scores& scores, const Queries& queries, unsigned keys) {
   wgmma_fence();
-#pragma unroll
-  for (int byte = 0; byte < QueryMatrix::kUnits * 16; byte += 32) {
-    wgmma(scores, a + QueryMatrix::along(byte), b + KeyMatrix::along(byte), byte > 0);
-  }
+  multiply_keys(scores, queries, KeyMatrix::descriptor(keys));
   wgmma_commit_group();
 }
 
-// Weights as operands. Sum is a parameter for it to need no way to add where nothing is added.
+// Weights as operands. Where queries take registers the last come first: ptxas gives weights those
+// of the last logits, and has none of these to move away then. Sum is a parameter for it to need no
+// way to add where nothing is added.
 template <class Sum = Mma::WeightSum>
 inline __device__ void pack(Weights& packed, const Scores& weights) {
   constexpr int kTiles = Mma::kPack / 2;  // of 8 tokens, in a register
   Sum sums[2];
 #pragma unroll
-  for (int i = 0; i < 4 * kTileSteps; ++i) {
+  for (int n = 0; n < 4 * kTileSteps; ++n) {
+    const int i = kQuerySteps > 0 ? 4 * kTileSteps - 1 - n : n;
     const int half = i % 2;
     const int first = i / 4 * Mma::kStepTokens / 8 + i % 4 / 2 * kTiles;
     float values[Mma::kPack];

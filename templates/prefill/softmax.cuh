@@ -19,7 +19,7 @@ class Softmax {
       : sight_(sight) {
     for (int half = 0; half < 2; ++half) {
       logit_scale_[half] = logit_scale * scale[half];
-      maximum[half] = minus_infinity();
+      offset[half] = kNoOffset;
     }
   }
 
@@ -49,9 +49,9 @@ class Softmax {
     if (hides) hide(scores, first_token);
   }
 
-  // The maximum rises to that of a tile's logits: what the weights so far are to be multiplied by.
-  __device__ void raise(float (&correction)[2], const Scores& scores) {
-    for (int half = 0; half < 2; ++half) correction[half] = raise(scores, half);
+  // The offset falls to that of a tile's logits: what the weights so far are to be multiplied by.
+  __device__ void lower(float (&correction)[2], const Scores& scores) {
+    for (int half = 0; half < 2; ++half) correction[half] = lower(scores, half);
   }
 
   // Logits become weights, each times its token's factor. They are relative to the power of two
@@ -64,13 +64,15 @@ class Softmax {
       for (int j = 0; j < 4; ++j) {
         const int half = j / 2;
         float& score = scores[4 * tile + j];
-        const float offset = (j % 2 == 0 ? exponent.x : exponent.y) - anchor(half);
-        score = ex2_approx_ftz(fmaf(score, scale_of(half), offset));
+        const float factor = j % 2 == 0 ? exponent.x : exponent.y;
+        score = ex2_approx_ftz(fmaf(score, scale_of(half), factor + offset[half]));
       }
     }
   }
 
-  float maximum[2];  // of the logits, in base 2, rounded up
+  // What makes logits, in base 2, the exponents of weights: Mma::kWeightExponent less their
+  // maximum, rounded up.
+  float offset[2];
 
  private:
   __device__ void hide(Scores& scores, int first_token) const {
@@ -89,21 +91,23 @@ class Softmax {
   }
 
   __device__ float scale_of(int half) const { return Softcap::kOn ? 1 : logit_scale_[half]; }
-  // What a logit is less of, in the exponent.
-  __device__ float anchor(int half) const { return finite(maximum[half]) - Mma::kWeightExponent; }
 
-  __device__ float raise(const Scores& scores, int half) {
+  __device__ float lower(const Scores& scores, int half) {
     float largest = minus_infinity();
 #pragma unroll
     for (int tile = 0; tile < kTokenTiles; ++tile) {
       const int i = 4 * tile + 2 * half;
       largest = fmaxf(largest, fmaxf(scores[i], scores[i + 1]));
     }
-    largest = fmaxf(maximum[half], ceilf(quad_max(largest) * scale_of(half)));
-    const float correction = ex2_approx_ftz(maximum[half] - finite(largest));
-    maximum[half] = largest;
-    return correction;
+    const float before = offset[half];
+    largest = ceilf(quad_max(largest) * scale_of(half));
+    offset[half] = fminf(before, Mma::kWeightExponent - largest);
+    return ex2_approx_ftz(offset[half] - before);
   }
+
+  // Before any logit: beside it minus infinity is the exponent of no weight, any logit's offset far
+  // below.
+  static constexpr float kNoOffset = 0x1p100f;
 
   const Sight& sight_;
   float logit_scale_[2];

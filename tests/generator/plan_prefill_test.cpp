@@ -1,6 +1,7 @@
 // What prefill's plans choose, and what they refuse.
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <set>
 
 #include "generator/plan_detail.hpp"
@@ -65,6 +66,38 @@ TEST_CASE("every row of prefill's axes is selected by some spec, and its source 
     CAPTURE(std::string(row.axis));
     CAPTURE(std::string(row.value));
     CHECK(selected.contains({std::string(row.axis), std::string(row.file)}));
+  }
+}
+
+TEST_CASE("queries stay in registers as far as O and S leave some") {
+  const auto steps = [](int dim, ScaleGranularity scale, int promote_every = 128) {
+    Spec spec = two_levels(dim, promote_every);
+    spec.kv_cache.scale.granularity = scale;
+    return constant_of(plan_of(spec), "kQuerySteps");
+  };
+  CHECK(steps(64, ScaleGranularity::head) == "2");
+  CHECK(steps(128, ScaleGranularity::head) == "4");
+  CHECK(steps(256, ScaleGranularity::head) == "6");
+  CHECK(steps(256, ScaleGranularity::head, 64) == "1");
+  CHECK(steps(64, ScaleGranularity::token_head) == "2");
+  CHECK(steps(128, ScaleGranularity::token_head) == "1");
+  CHECK(steps(256, ScaleGranularity::token_head) == "0");
+  CHECK(constant_of(plan_of(spec_of(128)), "kQuerySteps") == "0");
+}
+
+TEST_CASE("each instruction of prefill is written once") {
+  Spec spec = two_levels(128);
+  spec.kv_cache.scale.granularity = ScaleGranularity::head;
+  const Plan held = plan_of(spec);
+  CHECK(std::ranges::count(held.instructions, false, &Wgmma::a_in_registers) == 0);
+  Tunables tunables = held.tunables;
+  tunables.chunk = tunables.tile_tokens = 128;  // P V is S's shape then
+  spec.attention.head_dim.v = 256;
+  tunables.row_tiles = 8, tunables.warps = 12, tunables.stages = 2;
+  const Plan same = plan(spec, KernelKind::prefill, hopper(), tunables);
+  const auto& wgmma = same.instructions;
+  for (auto i = wgmma.begin(); i != wgmma.end(); ++i) {
+    CHECK(std::find(i + 1, wgmma.end(), *i) == wgmma.end());
   }
 }
 

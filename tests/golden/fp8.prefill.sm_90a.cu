@@ -25,7 +25,7 @@
 //
 // Plan
 //   warps: 16, stages: 5, tile_tokens: 128, row_tiles: 12, chunk: 64
-//   512 threads, 216096 bytes of dynamic shared memory
+//   512 threads, 216112 bytes of dynamic shared memory
 
 // ---- templates/arguments.cuh --------------------------------------------------------------------
 
@@ -149,12 +149,13 @@ constexpr int kThreads = 512;
 constexpr float kLogitScale = 0.127517431f;
 constexpr int kStages = 5;
 constexpr int kTileTokens = 128;
+constexpr int kQuerySteps = 1;
 constexpr int kBoxRows = 32;
 constexpr int kChunk = 64;
 constexpr int kPromoteTokens = 128;
 constexpr int kProducerRegisters = 32;
 constexpr int kConsumerRegisters = 160;
-constexpr int kSharedBytes = 216096;
+constexpr int kSharedBytes = 216112;
 
 // ---- wgmma --------------------------------------------------------------------------------------
 
@@ -184,6 +185,33 @@ inline __device__ void wgmma(float (&d)[64], unsigned long long a, unsigned long
         "+f"(d[48]), "+f"(d[49]), "+f"(d[50]), "+f"(d[51]), "+f"(d[52]), "+f"(d[53]), "+f"(d[54]), "+f"(d[55]),
         "+f"(d[56]), "+f"(d[57]), "+f"(d[58]), "+f"(d[59]), "+f"(d[60]), "+f"(d[61]), "+f"(d[62]), "+f"(d[63])
       : "l"(a), "l"(b), "r"(static_cast<int>(add)));
+}
+
+inline __device__ void wgmma(float (&d)[64], const unsigned (&a)[4], unsigned long long b, bool add) {
+  asm volatile(
+      "{\n\t"
+      ".reg .pred add;\n\t"
+      "setp.ne.b32 add, %69, 0;\n\t"
+      "wgmma.mma_async.sync.aligned.m64n128k32.f32.e4m3.e4m3 "
+      "{%0, %1, %2, %3, %4, %5, %6, %7, "
+      "%8, %9, %10, %11, %12, %13, %14, %15, "
+      "%16, %17, %18, %19, %20, %21, %22, %23, "
+      "%24, %25, %26, %27, %28, %29, %30, %31, "
+      "%32, %33, %34, %35, %36, %37, %38, %39, "
+      "%40, %41, %42, %43, %44, %45, %46, %47, "
+      "%48, %49, %50, %51, %52, %53, %54, %55, "
+      "%56, %57, %58, %59, %60, %61, %62, %63}, "
+      "{%64, %65, %66, %67}, %68, add, 1, 1;\n\t"
+      "}"
+      : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3]), "+f"(d[4]), "+f"(d[5]), "+f"(d[6]), "+f"(d[7]),
+        "+f"(d[8]), "+f"(d[9]), "+f"(d[10]), "+f"(d[11]), "+f"(d[12]), "+f"(d[13]), "+f"(d[14]), "+f"(d[15]),
+        "+f"(d[16]), "+f"(d[17]), "+f"(d[18]), "+f"(d[19]), "+f"(d[20]), "+f"(d[21]), "+f"(d[22]), "+f"(d[23]),
+        "+f"(d[24]), "+f"(d[25]), "+f"(d[26]), "+f"(d[27]), "+f"(d[28]), "+f"(d[29]), "+f"(d[30]), "+f"(d[31]),
+        "+f"(d[32]), "+f"(d[33]), "+f"(d[34]), "+f"(d[35]), "+f"(d[36]), "+f"(d[37]), "+f"(d[38]), "+f"(d[39]),
+        "+f"(d[40]), "+f"(d[41]), "+f"(d[42]), "+f"(d[43]), "+f"(d[44]), "+f"(d[45]), "+f"(d[46]), "+f"(d[47]),
+        "+f"(d[48]), "+f"(d[49]), "+f"(d[50]), "+f"(d[51]), "+f"(d[52]), "+f"(d[53]), "+f"(d[54]), "+f"(d[55]),
+        "+f"(d[56]), "+f"(d[57]), "+f"(d[58]), "+f"(d[59]), "+f"(d[60]), "+f"(d[61]), "+f"(d[62]), "+f"(d[63])
+      : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(b), "r"(static_cast<int>(add)));
 }
 
 inline __device__ void wgmma(float (&d)[32], const unsigned (&a)[4], unsigned long long b, bool add) {
@@ -645,6 +673,13 @@ struct Matrix {
 // the address of row l % 8 of matrix l / 8; with g = lane / 4 and t = lane % 4, a lane has of each
 // matrix elements 2t and 2t + 1 of row g, or, transposed, of column g.
 
+inline __device__ void ldmatrix_x4(unsigned (&words)[4], unsigned shared) {
+  asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0, %1, %2, %3}, [%4];"
+               : "=r"(words[0]), "=r"(words[1]), "=r"(words[2]), "=r"(words[3])
+               : "r"(shared)
+               : "memory");
+}
+
 inline __device__ void ldmatrix_x4_trans(unsigned (&words)[4], unsigned shared) {
   asm volatile("ldmatrix.sync.aligned.m8n8.x4.trans.shared.b16 {%0, %1, %2, %3}, [%4];"
                : "=r"(words[0]), "=r"(words[1]), "=r"(words[2]), "=r"(words[3])
@@ -857,10 +892,17 @@ inline __device__ int row_of_lane(int half) {
   return warp_id() % 4 * 16 + mov_laneid() / 4 + 8 * half;
 }
 
+// The tokens that a block's rows see between them, from a multiple of kTileTokens on.
+struct Tokens {
+  int first;
+  int end;
+};
+
 // Which tokens a consumer's rows see.
 struct Sight {
-  int from;  // all rows see the tokens from here..
-  int to;    // ..to before here
+  Tokens tokens;  // of the block
+  int from;       // all rows see the tokens from here..
+  int to;         // ..to before here
   int kv_length;
   int position[kConsumerRows];
 };
@@ -983,12 +1025,6 @@ inline __device__ Rows rows_of_prefill(const PrefillKernelArguments& arguments) 
 inline __device__ int consumers_of(const Rows& rows) {
   return (rows.count + kConsumerRows - 1) / kConsumerRows;
 }
-
-// The tokens that a block's rows see between them, from a multiple of kTileTokens on.
-struct Tokens {
-  int first;
-  int end;
-};
 
 inline __device__ Tokens tokens_of(const Rows& rows) {
   return {Mask::first(rows.position(0)) / kTileTokens * kTileTokens,
@@ -1154,6 +1190,161 @@ struct TileCopy {
   }
 };
 
+// ---- templates/ptx/memory.cuh -------------------------------------------------------------------
+
+// Loads and stores of global memory, 4 to 32 bytes a lane, at most 16 at once.
+
+inline __device__ void ld_global(unsigned (&words)[1], unsigned long long address) {
+  asm volatile("ld.global.u32 %0, [%1];" : "=r"(words[0]) : "l"(address) : "memory");
+}
+
+inline __device__ void ld_global(unsigned (&words)[2], unsigned long long address) {
+  asm volatile("ld.global.v2.u32 {%0, %1}, [%2];"
+               : "=r"(words[0]), "=r"(words[1])
+               : "l"(address)
+               : "memory");
+}
+
+inline __device__ void ld_global(unsigned (&words)[4], unsigned long long address) {
+  asm volatile("ld.global.v4.u32 {%0, %1, %2, %3}, [%4];"
+               : "=r"(words[0]), "=r"(words[1]), "=r"(words[2]), "=r"(words[3])
+               : "l"(address)
+               : "memory");
+}
+
+inline __device__ void ld_global(float (&values)[4], unsigned long long address) {
+  asm volatile("ld.global.v4.f32 {%0, %1, %2, %3}, [%4];"
+               : "=f"(values[0]), "=f"(values[1]), "=f"(values[2]), "=f"(values[3])
+               : "l"(address)
+               : "memory");
+}
+
+inline __device__ void ld_global(unsigned (&words)[8], unsigned long long address) {
+  asm volatile(
+      "ld.global.v4.u32 {%0, %1, %2, %3}, [%8];\n\t"
+      "ld.global.v4.u32 {%4, %5, %6, %7}, [%8 + 16];"
+      : "=r"(words[0]), "=r"(words[1]), "=r"(words[2]), "=r"(words[3]), "=r"(words[4]),
+        "=r"(words[5]), "=r"(words[6]), "=r"(words[7])
+      : "l"(address)
+      : "memory");
+}
+
+inline __device__ void st_global(unsigned long long address, const unsigned (&words)[1]) {
+  asm volatile("st.global.u32 [%0], %1;" ::"l"(address), "r"(words[0]) : "memory");
+}
+
+inline __device__ void st_global(unsigned long long address, const unsigned (&words)[2]) {
+  asm volatile("st.global.v2.u32 [%0], {%1, %2};" ::"l"(address), "r"(words[0]), "r"(words[1])
+               : "memory");
+}
+
+inline __device__ void st_global(unsigned long long address, const unsigned (&words)[4]) {
+  asm volatile("st.global.v4.u32 [%0], {%1, %2, %3, %4};" ::"l"(address), "r"(words[0]),
+               "r"(words[1]), "r"(words[2]), "r"(words[3])
+               : "memory");
+}
+
+inline __device__ void st_global(unsigned long long address, const unsigned (&words)[8]) {
+  asm volatile(
+      "st.global.v4.u32 [%0], {%1, %2, %3, %4};\n\t"
+      "st.global.v4.u32 [%0 + 16], {%5, %6, %7, %8};" ::"l"(address),
+      "r"(words[0]), "r"(words[1]), "r"(words[2]), "r"(words[3]), "r"(words[4]), "r"(words[5]),
+      "r"(words[6]), "r"(words[7])
+      : "memory");
+}
+
+// ---- templates/prefill/query.cuh ----------------------------------------------------------------
+
+// A lane's two rows.
+struct LaneRows {
+  int row[2];  // in the block
+
+  __device__ LaneRows() {
+    const int consumer = warp_id() / 4 - 1;
+    for (int half = 0; half < 2; ++half) row[half] = consumer * kConsumerRows + row_of_lane(half);
+  }
+};
+
+// Queries of the lane's rows, a quarter of each row's values, eight at a time, go to shared memory
+// as an operand. Rows beyond the block's repeat its last one; no one looks at what becomes of them.
+inline __device__ void store_queries(float (&scale)[2], const PrefillArguments& arguments,
+                                     const Rows& rows, const LaneRows& lane, char* queries) {
+  constexpr int kEights = kHeadDimQk / 32;
+  const int t = lane_id() % 4;
+#pragma unroll
+  for (int half = 0; half < 2; ++half) {
+    const int row = min(lane.row[half], rows.count - 1);
+    const long long element =
+        rows.token(row) * arguments.q_stride + rows.head(row) * static_cast<long long>(kHeadDimQk);
+    float values[kEights][8];
+    float largest = 0;
+#pragma unroll
+    for (int i = 0; i < kEights; ++i) {
+      unsigned words[2 * Input::kBytes];
+      ld_global(words, arguments.q + (element + (t + 4 * i) * 8) * Input::kBytes);
+      Input::unpack(values[i], words);
+      for (float value : values[i]) largest = fmaxf(largest, fabsf(value));
+    }
+    scale[half] = 1;
+    if constexpr (Mma::kQueryLimit > 0) {
+      largest = quad_max(largest);
+      if (largest > 0) scale[half] = fmaxf(largest * (1 / Mma::kQueryLimit), 0x1p-126f);
+      const float reciprocal = 1 / scale[half];
+#pragma unroll
+      for (int i = 0; i < kEights; ++i) {
+        for (float& value : values[i]) value *= reciprocal;
+      }
+    }
+#pragma unroll
+    for (int i = 0; i < kEights; ++i) {
+      constexpr int kBytes = 32 / Mma::kPack;  // of eight values
+      const int byte = (t + 4 * i) * kBytes;
+      unsigned words[kBytes / 4];
+      for (int j = 0; j < kBytes / 4; ++j) {
+        float part[Mma::kPack];
+        for (int k = 0; k < Mma::kPack; ++k) part[k] = values[i][j * Mma::kPack + k];
+        words[j] = Mma::pack(part);
+      }
+      char* place = queries + QueryMatrix::unit(lane.row[half] % kConsumerRows, byte / 16);
+      if constexpr (kBytes == 8) {
+        *reinterpret_cast<uint2*>(place + byte % 16) = {words[0], words[1]};
+      } else {
+        *reinterpret_cast<uint4*>(place) = {words[0], words[1], words[2], words[3]};
+      }
+    }
+  }
+}
+
+// A consumer's queries as wgmma takes them, once they are in shared memory. Those of the first
+// kQuerySteps products of S stay in registers: each tile's products would read them from shared
+// memory anew, a fifth of all that wgmma reads there, and power is what limits them.
+class Queries {
+ public:
+  static constexpr int kSteps = QueryMatrix::kRowBytes / 32;
+
+  explicit __device__ Queries(unsigned shared) : shared_(QueryMatrix::descriptor(shared)) {
+    const int row = warp_id() % 4 * 16 + lane_id() % 16;
+#pragma unroll
+    for (int step = 0; step < kQuerySteps; ++step) {
+      ldmatrix_x4(held_[step], shared + QueryMatrix::unit(row, 2 * step + lane_id() / 16));
+    }
+  }
+
+  // The operand of one product: registers, or a descriptor.
+  template <int kStep>
+  __device__ decltype(auto) operand() const {
+    if constexpr (kStep < kQuerySteps) {
+      return (held_[kStep]);
+    } else {
+      return shared_ + QueryMatrix::along(32 * kStep);
+    }
+  }
+
+ private:
+  unsigned held_[kQuerySteps > 0 ? kQuerySteps : 1][4];
+  unsigned long long shared_;
+};
+
 // ---- templates/ptx/wgmma_group.cuh --------------------------------------------------------------
 
 // Groups of wgmma, which run while the warp goes on. Accumulators, and registers that are read, are
@@ -1212,25 +1403,31 @@ struct Rescale {
   float sums[2];
 };
 
+// S = Q K^T, from product kStep on.
+template <int kStep = 0>
+inline __device__ void multiply_keys(Scores& scores, const Queries& queries,
+                                     unsigned long long keys) {
+  wgmma(scores, queries.operand<kStep>(), keys + KeyMatrix::along(32 * kStep), kStep > 0);
+  if constexpr (kStep + 1 < Queries::kSteps) multiply_keys<kStep + 1>(scores, queries, keys);
+}
+
 // Starts S = Q K^T, one group of products.
-inline __device__ void multiply_keys(Scores& scores, unsigned query, unsigned keys) {
-  const unsigned long long a = QueryMatrix::descriptor(query);
-  const unsigned long long b = KeyMatrix::descriptor(keys);
+inline __device__ void start_scores(Scores& scores, const Queries& queries, unsigned keys) {
   wgmma_fence();
-#pragma unroll
-  for (int byte = 0; byte < QueryMatrix::kUnits * 16; byte += 32) {
-    wgmma(scores, a + QueryMatrix::along(byte), b + KeyMatrix::along(byte), byte > 0);
-  }
+  multiply_keys(scores, queries, KeyMatrix::descriptor(keys));
   wgmma_commit_group();
 }
 
-// Weights as operands. Sum is a parameter for it to need no way to add where nothing is added.
+// Weights as operands. Where queries take registers the last come first: ptxas gives weights those
+// of the last logits, and has none of these to move away then. Sum is a parameter for it to need no
+// way to add where nothing is added.
 template <class Sum = Mma::WeightSum>
 inline __device__ void pack(Weights& packed, const Scores& weights) {
   constexpr int kTiles = Mma::kPack / 2;  // of 8 tokens, in a register
   Sum sums[2];
 #pragma unroll
-  for (int i = 0; i < 4 * kTileSteps; ++i) {
+  for (int n = 0; n < 4 * kTileSteps; ++n) {
+    const int i = kQuerySteps > 0 ? 4 * kTileSteps - 1 - n : n;
     const int half = i % 2;
     const int first = i / 4 * Mma::kStepTokens / 8 + i % 4 / 2 * kTiles;
     float values[Mma::kPack];
@@ -1416,7 +1613,7 @@ class Softmax {
       : sight_(sight) {
     for (int half = 0; half < 2; ++half) {
       logit_scale_[half] = logit_scale * scale[half];
-      maximum[half] = minus_infinity();
+      offset[half] = kNoOffset;
     }
   }
 
@@ -1446,9 +1643,9 @@ class Softmax {
     if (hides) hide(scores, first_token);
   }
 
-  // The maximum rises to that of a tile's logits: what the weights so far are to be multiplied by.
-  __device__ void raise(float (&correction)[2], const Scores& scores) {
-    for (int half = 0; half < 2; ++half) correction[half] = raise(scores, half);
+  // The offset falls to that of a tile's logits: what the weights so far are to be multiplied by.
+  __device__ void lower(float (&correction)[2], const Scores& scores) {
+    for (int half = 0; half < 2; ++half) correction[half] = lower(scores, half);
   }
 
   // Logits become weights, each times its token's factor. They are relative to the power of two
@@ -1461,13 +1658,15 @@ class Softmax {
       for (int j = 0; j < 4; ++j) {
         const int half = j / 2;
         float& score = scores[4 * tile + j];
-        const float offset = (j % 2 == 0 ? exponent.x : exponent.y) - anchor(half);
-        score = ex2_approx_ftz(fmaf(score, scale_of(half), offset));
+        const float factor = j % 2 == 0 ? exponent.x : exponent.y;
+        score = ex2_approx_ftz(fmaf(score, scale_of(half), factor + offset[half]));
       }
     }
   }
 
-  float maximum[2];  // of the logits, in base 2, rounded up
+  // What makes logits, in base 2, the exponents of weights: Mma::kWeightExponent less their
+  // maximum, rounded up.
+  float offset[2];
 
  private:
   __device__ void hide(Scores& scores, int first_token) const {
@@ -1486,88 +1685,27 @@ class Softmax {
   }
 
   __device__ float scale_of(int half) const { return Softcap::kOn ? 1 : logit_scale_[half]; }
-  // What a logit is less of, in the exponent.
-  __device__ float anchor(int half) const { return finite(maximum[half]) - Mma::kWeightExponent; }
 
-  __device__ float raise(const Scores& scores, int half) {
+  __device__ float lower(const Scores& scores, int half) {
     float largest = minus_infinity();
 #pragma unroll
     for (int tile = 0; tile < kTokenTiles; ++tile) {
       const int i = 4 * tile + 2 * half;
       largest = fmaxf(largest, fmaxf(scores[i], scores[i + 1]));
     }
-    largest = fmaxf(maximum[half], ceilf(quad_max(largest) * scale_of(half)));
-    const float correction = ex2_approx_ftz(maximum[half] - finite(largest));
-    maximum[half] = largest;
-    return correction;
+    const float before = offset[half];
+    largest = ceilf(quad_max(largest) * scale_of(half));
+    offset[half] = fminf(before, Mma::kWeightExponent - largest);
+    return ex2_approx_ftz(offset[half] - before);
   }
+
+  // Before any logit: beside it minus infinity is the exponent of no weight, any logit's offset far
+  // below.
+  static constexpr float kNoOffset = 0x1p100f;
 
   const Sight& sight_;
   float logit_scale_[2];
 };
-
-// ---- templates/ptx/memory.cuh -------------------------------------------------------------------
-
-// Loads and stores of global memory, 4 to 32 bytes a lane, at most 16 at once.
-
-inline __device__ void ld_global(unsigned (&words)[1], unsigned long long address) {
-  asm volatile("ld.global.u32 %0, [%1];" : "=r"(words[0]) : "l"(address) : "memory");
-}
-
-inline __device__ void ld_global(unsigned (&words)[2], unsigned long long address) {
-  asm volatile("ld.global.v2.u32 {%0, %1}, [%2];"
-               : "=r"(words[0]), "=r"(words[1])
-               : "l"(address)
-               : "memory");
-}
-
-inline __device__ void ld_global(unsigned (&words)[4], unsigned long long address) {
-  asm volatile("ld.global.v4.u32 {%0, %1, %2, %3}, [%4];"
-               : "=r"(words[0]), "=r"(words[1]), "=r"(words[2]), "=r"(words[3])
-               : "l"(address)
-               : "memory");
-}
-
-inline __device__ void ld_global(float (&values)[4], unsigned long long address) {
-  asm volatile("ld.global.v4.f32 {%0, %1, %2, %3}, [%4];"
-               : "=f"(values[0]), "=f"(values[1]), "=f"(values[2]), "=f"(values[3])
-               : "l"(address)
-               : "memory");
-}
-
-inline __device__ void ld_global(unsigned (&words)[8], unsigned long long address) {
-  asm volatile(
-      "ld.global.v4.u32 {%0, %1, %2, %3}, [%8];\n\t"
-      "ld.global.v4.u32 {%4, %5, %6, %7}, [%8 + 16];"
-      : "=r"(words[0]), "=r"(words[1]), "=r"(words[2]), "=r"(words[3]), "=r"(words[4]),
-        "=r"(words[5]), "=r"(words[6]), "=r"(words[7])
-      : "l"(address)
-      : "memory");
-}
-
-inline __device__ void st_global(unsigned long long address, const unsigned (&words)[1]) {
-  asm volatile("st.global.u32 [%0], %1;" ::"l"(address), "r"(words[0]) : "memory");
-}
-
-inline __device__ void st_global(unsigned long long address, const unsigned (&words)[2]) {
-  asm volatile("st.global.v2.u32 [%0], {%1, %2};" ::"l"(address), "r"(words[0]), "r"(words[1])
-               : "memory");
-}
-
-inline __device__ void st_global(unsigned long long address, const unsigned (&words)[4]) {
-  asm volatile("st.global.v4.u32 [%0], {%1, %2, %3, %4};" ::"l"(address), "r"(words[0]),
-               "r"(words[1]), "r"(words[2]), "r"(words[3])
-               : "memory");
-}
-
-inline __device__ void st_global(unsigned long long address, const unsigned (&words)[8]) {
-  asm volatile(
-      "st.global.v4.u32 [%0], {%1, %2, %3, %4};\n\t"
-      "st.global.v4.u32 [%0 + 16], {%5, %6, %7, %8};" ::"l"(address),
-      "r"(words[0]), "r"(words[1]), "r"(words[2]), "r"(words[3]), "r"(words[4]), "r"(words[5]),
-      "r"(words[6]), "r"(words[7])
-      : "memory");
-}
 
 // ---- templates/ptx/warpgroup.cuh ----------------------------------------------------------------
 
@@ -1592,66 +1730,6 @@ inline __device__ void bar_sync() {
 
 // ---- templates/prefill/consumer.cuh -------------------------------------------------------------
 
-// A lane's two rows.
-struct LaneRows {
-  int row[2];  // in the block
-
-  __device__ LaneRows() {
-    const int consumer = warp_id() / 4 - 1;
-    for (int half = 0; half < 2; ++half) row[half] = consumer * kConsumerRows + row_of_lane(half);
-  }
-};
-
-// Queries of the lane's rows, a quarter of each row's values, eight at a time, go to shared memory
-// as an operand. Rows beyond the block's repeat its last one; no one looks at what becomes of them.
-inline __device__ void store_queries(float (&scale)[2], const PrefillArguments& arguments,
-                                     const Rows& rows, const LaneRows& lane, char* queries) {
-  constexpr int kEights = kHeadDimQk / 32;
-  const int t = lane_id() % 4;
-#pragma unroll
-  for (int half = 0; half < 2; ++half) {
-    const int row = min(lane.row[half], rows.count - 1);
-    const long long element =
-        rows.token(row) * arguments.q_stride + rows.head(row) * static_cast<long long>(kHeadDimQk);
-    float values[kEights][8];
-    float largest = 0;
-#pragma unroll
-    for (int i = 0; i < kEights; ++i) {
-      unsigned words[2 * Input::kBytes];
-      ld_global(words, arguments.q + (element + (t + 4 * i) * 8) * Input::kBytes);
-      Input::unpack(values[i], words);
-      for (float value : values[i]) largest = fmaxf(largest, fabsf(value));
-    }
-    scale[half] = 1;
-    if constexpr (Mma::kQueryLimit > 0) {
-      largest = quad_max(largest);
-      if (largest > 0) scale[half] = fmaxf(largest * (1 / Mma::kQueryLimit), 0x1p-126f);
-      const float reciprocal = 1 / scale[half];
-#pragma unroll
-      for (int i = 0; i < kEights; ++i) {
-        for (float& value : values[i]) value *= reciprocal;
-      }
-    }
-#pragma unroll
-    for (int i = 0; i < kEights; ++i) {
-      constexpr int kBytes = 32 / Mma::kPack;  // of eight values
-      const int byte = (t + 4 * i) * kBytes;
-      unsigned words[kBytes / 4];
-      for (int j = 0; j < kBytes / 4; ++j) {
-        float part[Mma::kPack];
-        for (int k = 0; k < Mma::kPack; ++k) part[k] = values[i][j * Mma::kPack + k];
-        words[j] = Mma::pack(part);
-      }
-      char* place = queries + QueryMatrix::unit(lane.row[half] % kConsumerRows, byte / 16);
-      if constexpr (kBytes == 8) {
-        *reinterpret_cast<uint2*>(place + byte % 16) = {words[0], words[1]};
-      } else {
-        *reinterpret_cast<uint4*>(place) = {words[0], words[1], words[2], words[3]};
-      }
-    }
-  }
-}
-
 // Rows beyond the block's see what its last one does.
 inline __device__ void store_sight(Sight& sight, const Rows& rows, const LaneRows& lane) {
   const auto position = [&](int row) { return rows.position(min(row, rows.count - 1)); };
@@ -1662,6 +1740,7 @@ inline __device__ void store_sight(Sight& sight, const Rows& rows, const LaneRow
     sight.from = Mask::first(position(lane.row[0] + kConsumerRows - 1));
     sight.to = Mask::end(position(lane.row[0]), rows.kv_length);
     sight.kv_length = rows.kv_length;
+    sight.tokens = tokens_of(rows);
   }
 }
 
@@ -1676,7 +1755,7 @@ inline __device__ void finish_rows(const PrefillArguments& arguments, const Rows
     const int row = min(lane.row[half], rows.count - 1);
     const long long index = index_of(rows, row);
     const float sum = Values::kOnes > 0 ? totals.sums[half] : quad_sum(totals.sums[half]);
-    float lse = softmax.maximum[half] + lg2_approx_ftz(sum) - Mma::kWeightExponent;
+    float lse = lg2_approx_ftz(sum) - softmax.offset[half];
     const float share = Sinks::join(arguments, rows.head(row), lse);
     const float factor = sum > 0 ? share * unit * rcp_approx_ftz(sum) : 0;
     // Words first and then, where there is such a row, all stores: the compiler is done with few
@@ -1725,14 +1804,12 @@ class Consumer {
     // One that has no rows leaves here, where the compiler sees that all lanes do: the loop's
     // numbers stay in uniform registers.
     if (consumer_ >= __shfl_sync(0xffffffff, consumers_of(rows), 0)) return;
-    const Tokens found = tokens_of(rows);
-    const Tokens tokens = {__shfl_sync(0xffffffff, found.first, 0),
-                           __shfl_sync(0xffffffff, found.end, 0)};
     const LaneRows lane;
     float scale[2];
     store_queries(scale, arguments_, rows, lane, memory_.base + consumer_ * QueryMatrix::kBytes);
     fence_proxy_async();
-    store_sight(memory_.sight(consumer_), rows, lane);
+    Sight& sight = memory_.sight(consumer_);
+    store_sight(sight, rows, lane);
     if (consumer_ == 0) {
       bar_sync<1, kWarpgroupThreads>();
     } else if (consumer_ == 1) {
@@ -1740,13 +1817,14 @@ class Consumer {
     } else {
       bar_sync<3, kWarpgroupThreads>();
     }
+    const Queries queries(memory_.queries(consumer_));
     const float logit_scale = kLogitScale * Scale::of_head(arguments_.cache.k_scale, rows.kv_head);
-    Softmax softmax(memory_.sight(consumer_), logit_scale, scale);
+    Softmax softmax(sight, logit_scale, scale);
     Totals totals;
     Stage stage;
 #pragma unroll 1
-    for (int token = tokens.first; token < tokens.end; token += kTileTokens) {
-      add_tile(totals, softmax, stage, token);
+    for (int token = sight.tokens.first; token < sight.tokens.end; token += kTileTokens) {
+      add_tile(totals, softmax, queries, stage, token);
       stage.advance();
     }
     // The rows once more, which would have taken registers all the while.
@@ -1766,16 +1844,17 @@ class Consumer {
   // The tile at `token` joins O. While a consumer waits for products, the others have their turns.
   // Weights are packed after a wait for memory, as the compiler moves nothing across: packed one
   // after the other between the exponentials, each would wait for its own.
-  __device__ void add_tile(Totals& totals, Softmax& softmax, const Stage& stage, int token) const {
+  __device__ void add_tile(Totals& totals, Softmax& softmax, const Queries& queries,
+                           const Stage& stage, int token) const {
     Scores scores;
     memory_.wait_full(Barrier::keys_full, stage);
-    multiply_keys(scores, memory_.queries(consumer_), memory_.keys(stage.index));
+    start_scores(scores, queries, memory_.keys(stage.index));
     const bool hides = softmax.hides(token);
     wgmma_wait_group<0>();
     hold(scores);
     softmax.scale(scores, memory_.key_scales(stage), hides, token);
     Rescale rescale;
-    softmax.raise(rescale.sums, scores);
+    softmax.lower(rescale.sums, scores);
     softmax.weigh(scores, memory_.factors(stage));
     memory_.wait_full(Barrier::values_full, stage);
     Weights weights;

@@ -125,16 +125,17 @@ TEST_CASE("nor does a decode with the longest rows, the longest products and all
 TEST_CASE("nor does a prefill, with one level or two, and all its products run beside the rest") {
   constexpr const char* kYaml =
       "octavo: 1\n"
-      "attention: {query_heads: 7, kv_heads: 1, head_dim: [64, 96, 128, 192, 256],\n"
-      "            mask: [causal, {sliding_window: 1000}]}\n"
-      "kv_cache: [{scale: head, layout: contiguous}, {scale: token_head, page_size: 16}]\n"
-      "compute: [{matmul: fp8}, {matmul: fp8, accumulation: {levels: 2}}]\n"
+      "attention: {query_heads: 7, kv_heads: 1, mask: [causal, {sliding_window: 1000}],\n"
+      "            head_dim: [64, 96, 128, {qk: 192, v: 128}, 192, 256], softcap: [0, 30]}\n"
+      "kv_cache: [{scale: head, layout: contiguous}, {scale: token_head, page_size: [16, 8]}]\n"
+      "compute: [{matmul: fp8}, {matmul: fp8, accumulation: {levels: 2, promote_every: [64, "
+      "128]}}]\n"
       "kernels: [prefill]\n";
   std::vector<Plan> all;
   const Architecture& hopper = *find_architecture("sm_90a");
   for (const Spec& spec : parse_specs(kYaml, "case")) {
     all.push_back(plan(spec, KernelKind::prefill, hopper));
   }
-  REQUIRE(all.size() == 5 * 2 * 2 * 2);
+  REQUIRE(all.size() == 6 * 2 * 2 * 3 * 3);
   check_plans(all);
 }
