@@ -140,6 +140,7 @@ std::vector<Constant> constants(const Spec& spec, const Tunables& tunables,
   }
   add("kWarps", tunables.warps);
   add("kStages", tunables.stages);
+  add("kTilesAhead", spec.kv_cache.history_ready ? tunables.stages : tunables.stages - 1);
   add("kTileTokens", tunables.tile_tokens);
   add("kStageBytes", layout.stage_bytes);
   add("kValuePart", value_part(spec));

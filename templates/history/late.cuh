@@ -30,7 +30,13 @@ struct History {
   // The queries are read before the first tiles, as they would wait behind all that the device's
   // blocks copy. These tiles may be in the L2 cache already.
   static __device__ void before_queries(const DecodeArguments&, const Rows&, Pipeline&, Merge&) {}
-  static __device__ void after_queries(Pipeline& pipeline) { pipeline.fill(); }
+  static __device__ void after_queries(Pipeline& pipeline) {
+    pipeline.fill(kEverything);
+    pipeline.prefetch_keys();
+  }
+
+ private:
+  static constexpr int kEverything = 0x7fffffff;  // is ready
 };
 
 }  // namespace octavo

@@ -13,15 +13,17 @@ struct History {
   // Where the block has nothing to do.
   static __device__ void leave() { Launch::wait(); }
 
-  // The first tiles are copied while that grid runs, unless they have tokens that it may write.
+  // The first tiles are copied while that grid runs, but for those with tokens that it may write.
   static __device__ void before_queries(const DecodeArguments& arguments, const Rows& rows,
                                         Pipeline& pipeline, Merge& merge) {
-    if (pipeline.end_of_first_tiles() > rows.first_position) Launch::wait();
-    pipeline.fill();
+    pipeline.fill(rows.first_position);
     Launch::wait();
     merge.start(arguments);
   }
-  static __device__ void after_queries(Pipeline&) {}
+  static __device__ void after_queries(Pipeline& pipeline) {
+    pipeline.prefetch_keys();
+    if (pipeline.all_copied()) Launch::let_next_begin();
+  }
 };
 
 }  // namespace octavo

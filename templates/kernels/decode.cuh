@@ -25,12 +25,10 @@ extern "C" __global__ void __launch_bounds__(kThreads, 1)
   History::before_queries(arguments, rows, pipeline, merge);
   Query query(arguments, rows, reinterpret_cast<uint4*>(memory + kQueryOffset));
   History::after_queries(pipeline);
-  pipeline.prefetch_keys();
   query.convert();
   Softmax softmax(arguments, rows, query);
   Outputs outputs = {};
   while (pipeline.advance()) {
-    if (pipeline.all_copied()) Launch::let_next_begin();
     const char* const tile = stages + pipeline.offset();
     Scores scores = {};
     multiply_keys(scores, query, tile);
@@ -41,6 +39,7 @@ extern "C" __global__ void __launch_bounds__(kThreads, 1)
       constexpr int kStepBytes = Mma::kStepTokens * kValueUnits * 16;
       multiply_values(outputs, weights[step], tile + kValuesOffset + step * kStepBytes);
     }
+    pipeline.release();
   }
 
   auto& parts = *reinterpret_cast<WarpParts*>(memory);

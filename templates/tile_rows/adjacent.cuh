@@ -11,14 +11,16 @@ struct TileRows {
   int count = 0;
 
   // Starts to find the tile at `token`, of which the rows before `end` are wanted. Each lane finds
-  // one of the warp's tiles from this one on, so that only every 32nd call reads memory.
-  __device__ void look_up(const KvCache& cache, const Rows& rows, int token, int end) {
+  // one of the warp's tiles from this one on, `stride` tokens apart, so that only every 32nd call
+  // reads memory. It does not wait for `end`: the page of a token that is not there is read, and
+  // nothing else of it.
+  __device__ void look_up(const KvCache& cache, const Rows& rows, int token, int stride, int end) {
     count = end - token;
     next_ = (next_ + 1) % 32;
     if (next_ > 0) return;
-    const int of_lane = token + lane_id() * kWarps * kTileTokens;
+    const int of_lane = token + lane_id() * stride;
     found_ = -1;
-    if (of_lane < end) {
+    if (of_lane < KvLayout::capacity(cache)) {
       found_ = static_cast<int>(KvLayout::row(cache, rows.sequence, rows.kv_head, of_lane));
     }
   }

@@ -10,7 +10,7 @@ struct TileRows {
   int row = -1;  // negative: not wanted
 
   // Starts to find the tile at `token`, of which the rows before `end` are wanted.
-  __device__ void look_up(const KvCache& cache, const Rows& rows, int token, int end) {
+  __device__ void look_up(const KvCache& cache, const Rows& rows, int token, int, int end) {
     static_assert(kTileTokens <= 32, "a lane for each token");
     row = -1;
     token += lane_id();

@@ -151,6 +151,7 @@ constexpr float kLogitScale = 0.0036067376f;
 constexpr float kSoftcap = 72.134752f;
 constexpr int kWarps = 4;
 constexpr int kStages = 2;
+constexpr int kTilesAhead = 1;
 constexpr int kTileTokens = 16;
 constexpr int kStageBytes = 8320;
 constexpr int kValuePart = 128;
@@ -707,13 +708,13 @@ struct TileRows {
 
   // Starts to find the tile at `token`, of which the rows before `end` are wanted. Each lane finds
   // one of the warp's tiles from this one on, so that only every 32nd call reads memory.
-  __device__ void look_up(const KvCache& cache, const Rows& rows, int token, int end) {
+  __device__ void look_up(const KvCache& cache, const Rows& rows, int token, int stride, int end) {
     count = end - token;
     next_ = (next_ + 1) % 32;
     if (next_ > 0) return;
-    const int of_lane = token + lane_id() * kWarps * kTileTokens;
+    const int of_lane = token + lane_id() * stride;
     found_ = -1;
-    if (of_lane < end) {
+    if (of_lane < KvLayout::capacity(cache)) {
       found_ = static_cast<int>(KvLayout::row(cache, rows.sequence, rows.kv_head, of_lane));
     }
   }
@@ -1133,41 +1134,44 @@ inline __device__ void prefetch_l2(unsigned long long address) {
 
 // ---- templates/attention/pipeline.cuh -----------------------------------------------------------
 
-// The tokens of which a block takes the tiles, its warps in turn.
+// The tiles that a block takes of those that its rows see, its warps in turn: every `step` tokens
+// one. Where the first ones are does not depend on the sequence's length, so that their pages are
+// looked up while it is read.
 struct Share {
   int first;  // a multiple of kTileTokens
+  int step;
   int end;
 };
 
-// The block's part of the tokens that its rows see.
+// Splits take tiles in turn, too.
 inline __device__ Share share_of_block(const Rows& rows, int splits) {
-  const int first = Mask::first(rows.position(0)) / kTileTokens;
+  const int first = Mask::first(rows.position(0)) / kTileTokens + static_cast<int>(blockIdx.x);
   const int end = Mask::end(rows.position(rows.count - 1), rows.kv_length);
-  const int tiles = (end + kTileTokens - 1) / kTileTokens - first;
-  const int share = (tiles + splits - 1) / splits;
-  const int begin = first + static_cast<int>(blockIdx.x) * share;
-  return {begin * kTileTokens, min(end, (begin + share) * kTileTokens)};
+  return {first * kTileTokens, splits * kTileTokens, end};
 }
 
 // A warp's tiles on their way to shared memory: kStages of them, one commit group each. Only this
-// warp reads what it copies, so that no block-wide barrier is needed.
+// warp reads what it copies, so that no block-wide barrier is needed. kTilesAhead are on their way
+// while the warp waits for one: all, or one less, whose place is that of the tile before.
 class Pipeline {
  public:
   __device__ Pipeline(const KvCache& cache, const Rows& rows, const Share& share, unsigned stages)
-      : cache_(cache), rows_(rows), end_(share.end), stages_(stages) {
-    copied_ = share.first + warp_id() * kTileTokens;
+      : cache_(cache),
+        rows_(rows),
+        end_(share.end),
+        stride_(kWarps * share.step),
+        stages_(stages),
+        copied_(share.first + warp_id() * share.step) {
     look_up();
   }
 
-  // Starts the first tiles' copies.
-  __device__ void fill() {
+  // Starts the first tiles' copies. Those with tokens from `ready` on wait for the grid before.
+  __device__ void fill(int ready) {
 #pragma unroll 1
-    for (int stage = 0; stage < kStages - 1; ++stage) copy(stage);
-  }
-
-  // The tokens before which the first tiles end.
-  __device__ int end_of_first_tiles() const {
-    return min(copied_ + (kStages - 2) * kStride + kTileTokens, end_);
+    for (int stage = 0; stage < kTilesAhead; ++stage) {
+      if (min(copied_ + kTileTokens, end_) > ready) Launch::wait();
+      copy(stage);
+    }
   }
 
   // Brings the keys, or all, of the tile that is copied next to the L2 cache.
@@ -1184,26 +1188,37 @@ class Pipeline {
     if constexpr (Scale::kPerToken) prefetch_rows<4>(cache_.v_scale);
   }
 
-  // Waits for the warp's next tile, and lets the one before it make room for a new one. False where
-  // there is none.
+  // Waits for the warp's next tile. False where there is none.
   __device__ bool advance() {
-    if (copied_ - (kStages - 1) * kStride >= end_) return false;
-    cp_async_wait_group<kStages - 2>();
+    if (copied_ - kTilesAhead * stride_ >= end_) return false;
+    cp_async_wait_group<kTilesAhead - 1>();
     __syncwarp();
-    copy(stage_);
-    stage_ = stage_ + 1 < kStages ? stage_ + 1 : 0;
+    if constexpr (kTilesAhead < kStages) refill();
     return true;
+  }
+
+  // The warp is done with the tile.
+  __device__ void release() {
+    if constexpr (kTilesAhead < kStages) return;
+    __syncwarp();
+    refill();
   }
 
   // Whether the warp has started to copy all of its tiles.
   __device__ bool all_copied() const { return copied_ >= end_; }
 
   // The tile's first token, and where it is in shared memory, as an offset from the stages.
-  __device__ int token() const { return copied_ - kStages * kStride; }
+  __device__ int token() const { return copied_ - kStages * stride_; }
   __device__ int offset() const { return stage_ * kStageBytes; }
 
  private:
-  static constexpr int kStride = kWarps * kTileTokens;  // from a warp's tile to its next
+  // A new tile's copies take the place of the last one that the warp worked on. With a warp's last
+  // tile on its way the next grid may begin, whose copies would take bandwidth from it before.
+  __device__ void refill() {
+    copy(stage_);
+    stage_ = stage_ + 1 < kStages ? stage_ + 1 : 0;
+    if (all_copied()) Launch::let_next_begin();
+  }
 
   // Starts the next tile's copies. Tokens that are not there become zeros, their scales too, so
   // that nothing read from the tile is a NaN that no one wrote.
@@ -1218,7 +1233,7 @@ class Pipeline {
         copy_scales(tile + kValueScalesOffset, cache_.v_scale);
       }
     }
-    copied_ += kStride;
+    copied_ += stride_;
     look_up();
     cp_async_commit_group();
   }
@@ -1271,15 +1286,16 @@ class Pipeline {
   }
 
   // The rows of the tile that is copied next are looked up while the warp works on another one.
-  __device__ void look_up() { tile_rows_.look_up(cache_, rows_, copied_, end_); }
+  __device__ void look_up() { tile_rows_.look_up(cache_, rows_, copied_, stride_, end_); }
 
   const KvCache& cache_;
   const Rows& rows_;
-  int end_;                  // of the share
-  unsigned stages_;          // the warp's, in shared memory
-  int copied_;               // first token of the tile that is copied next
-  int stage_ = kStages - 1;  // of the tile that the warp works on
-  TileRows tile_rows_;       // of the tile that is copied next, in the cache
+  int end_;                            // of the share
+  int stride_;                         // from the warp's tile to its next
+  unsigned stages_;                    // the warp's, in shared memory
+  int copied_;                         // first token of the tile that is copied next
+  int stage_ = kTilesAhead % kStages;  // of the tile that the warp works on
+  TileRows tile_rows_;                 // of the tile that is copied next, in the cache
 };
 
 // ---- templates/history/late.cuh -----------------------------------------------------------------
@@ -1310,7 +1326,13 @@ struct History {
   // The queries are read before the first tiles, as they would wait behind all that the device's
   // blocks copy. These tiles may be in the L2 cache already.
   static __device__ void before_queries(const DecodeArguments&, const Rows&, Pipeline&, Merge&) {}
-  static __device__ void after_queries(Pipeline& pipeline) { pipeline.fill(); }
+  static __device__ void after_queries(Pipeline& pipeline) {
+    pipeline.fill(kEverything);
+    pipeline.prefetch_keys();
+  }
+
+ private:
+  static constexpr int kEverything = 0x7fffffff;  // is ready
 };
 
 // ---- templates/attention/merge_parts.cuh --------------------------------------------------------
@@ -1878,12 +1900,10 @@ extern "C" __global__ void __launch_bounds__(kThreads, 1)
   History::before_queries(arguments, rows, pipeline, merge);
   Query query(arguments, rows, reinterpret_cast<uint4*>(memory + kQueryOffset));
   History::after_queries(pipeline);
-  pipeline.prefetch_keys();
   query.convert();
   Softmax softmax(arguments, rows, query);
   Outputs outputs = {};
   while (pipeline.advance()) {
-    if (pipeline.all_copied()) Launch::let_next_begin();
     const char* const tile = stages + pipeline.offset();
     Scores scores = {};
     multiply_keys(scores, query, tile);
@@ -1894,6 +1914,7 @@ extern "C" __global__ void __launch_bounds__(kThreads, 1)
       constexpr int kStepBytes = Mma::kStepTokens * kValueUnits * 16;
       multiply_values(outputs, weights[step], tile + kValuesOffset + step * kStepBytes);
     }
+    pipeline.release();
   }
 
   auto& parts = *reinterpret_cast<WarpParts*>(memory);
