@@ -53,12 +53,17 @@ CUresult with_device(std::string_view function, Body&& body) {
   return guarded(function, [&] { body(Session::get().model()); });
 }
 
-// For functions that work in the calling thread's context.
+// For functions that work in the calling thread's context. A launch that is held ends first, unless
+// `overlaps` says that the call may be one that overlaps it.
 template <typename Body>
-CUresult with_context(std::string_view function, Body&& body) {
+CUresult with_context(std::string_view function, Body&& body, bool overlaps = false) {
   return guarded(function, [&] {
     const std::shared_ptr<Context> context = Session::get().current();
     context->check();
+    if (!overlaps) {
+      const std::lock_guard lock(context->running);
+      context->end_held();
+    }
     body(*context);
   });
 }

@@ -1,5 +1,7 @@
 #include "driver/context.hpp"
 
+#include <utility>
+
 #include "driver/api.hpp"
 
 namespace octavo::emulator::driver {
@@ -20,6 +22,30 @@ void Context::check() const {
 void Context::fail_for_good(const Fault& fault) {
   const std::lock_guard lock(mutex_);
   if (!fault_) fault_ = fault;
+}
+
+namespace {
+
+// Whether the fault is the device's, which ends the context; else the launch was refused.
+bool ends_context(CUresult code) {
+  return code >= CUDA_ERROR_ILLEGAL_ADDRESS && code != CUDA_ERROR_LAUNCH_OUT_OF_RESOURCES &&
+         code != CUDA_ERROR_NOT_SUPPORTED && code != CUDA_ERROR_INVALID_CLUSTER_SIZE;
+}
+
+}  // namespace
+
+std::uint64_t Context::finish(GridRun& run) {
+  try {
+    return run.finish();
+  } catch (const Fault& fault) {
+    if (ends_context(fault.code())) fail_for_good(fault);
+    throw;
+  }
+}
+
+void Context::end_held() {
+  const std::deque<HeldLaunch> launches = std::exchange(held, {});
+  for (const HeldLaunch& launch : launches) finish(*launch.run);
 }
 
 void Context::check_stream(CUstream stream) const {

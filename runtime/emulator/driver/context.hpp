@@ -3,6 +3,7 @@
 
 #include <atomic>
 #include <chrono>
+#include <deque>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -18,7 +19,8 @@
 
 namespace octavo::emulator::driver {
 
-// Work runs when it is enqueued, so a stream keeps nothing but what it was made with.
+// Work runs when it is enqueued, but for launches that another one may overlap (Context::held), so
+// a stream keeps nothing but what it was made with.
 struct Stream {
   unsigned flags = 0;
   int priority = 0;
@@ -63,6 +65,14 @@ constexpr std::uintptr_t kLastDefault = 2;
 // Of streams; nothing here depends on it.
 constexpr int kLeastPriority = 0, kGreatestPriority = -5;
 
+// A launch that lets the next one of its stream begin early: it runs, or ends, when it is known
+// what comes next.
+struct HeldLaunch {
+  std::shared_ptr<Function> function;  // outlives the run
+  std::unique_ptr<GridRun> run;
+  CUstream stream = nullptr;
+};
+
 class Context {
  public:
   explicit Context(const DeviceModel& device) : model(device), memory(device.memory_bytes) {}
@@ -71,12 +81,18 @@ class Context {
   void check() const;
   void fail_for_good(const Fault& fault);
 
+  // Runs the grid to its end, and returns the warp instructions that it took. A fault of the
+  // device's is the context's, too. The caller holds `running`, as for end_held.
+  std::uint64_t finish(GridRun& run);
+  void end_held();  // the launches that are held, in their order
+
   // Throws unless it is the default stream or a live one.
   void check_stream(CUstream stream) const;
 
   const DeviceModel& model;
   Memory memory;       // outlives the programs below
   std::mutex running;  // held while device work runs or memory is freed: one thing at a time
+  std::deque<HeldLaunch> held;  // under `running`: of one stream, the later of which have begun
   Registry<CUmodule, Module> modules;
   Registry<CUfunction, Function> functions;
   Registry<CUstream, Stream> streams;

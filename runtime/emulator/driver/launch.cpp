@@ -4,11 +4,14 @@
 
 #include "driver/api.hpp"
 #include "driver/launch_config.hpp"
+#include "execute/order.hpp"
 
 namespace octavo::emulator::driver {
 namespace {
 
 thread_local std::uint64_t last_warp_instructions = 0;
+
+constexpr std::size_t kMostHeld = 3;  // launches: more of them overlap no further
 
 // The buffer that `extra` describes: CU_LAUNCH_PARAM_BUFFER_POINTER, _BUFFER_SIZE and _END.
 void copy_extra(void** extra, std::vector<std::byte>& buffer) {
@@ -51,28 +54,30 @@ std::vector<std::byte> gather_parameters(const KernelInfo& info, void** params, 
   return buffer;
 }
 
-// Whether the fault is the device's, which ends the context; else the launch was refused.
-bool ends_context(CUresult code) {
-  return code >= CUDA_ERROR_ILLEGAL_ADDRESS && code != CUDA_ERROR_LAUNCH_OUT_OF_RESOURCES &&
-         code != CUDA_ERROR_NOT_SUPPORTED && code != CUDA_ERROR_INVALID_CLUSTER_SIZE;
-}
-
 CUresult launch(const char* name, CUfunction function, LaunchShape shape, CUstream stream,
                 void** params, void** extra) {
-  return with_context(name, [&](Context& context) {
+  const auto body = [&](Context& context) {
     const std::shared_ptr<Function> found = context.functions.find(function, "function");
     context.check_stream(stream);
     check_launch(context, *found, shape);
     const std::vector<std::byte> parameters = gather_parameters(*found->info, params, extra);
     const std::lock_guard lock(context.running);
+    const bool begins_early =
+        shape.dependent && !context.held.empty() && context.held.back().stream == stream;
+    if (!begins_early) context.end_held();
     context.check();
-    try {
-      last_warp_instructions = found->module->program->launch(*found->info, shape, parameters);
-    } catch (const Fault& fault) {
-      if (ends_context(fault.code())) context.fail_for_good(fault);
-      throw;
+    std::unique_ptr<GridRun> run = found->module->program->prepare(*found->info, shape, parameters);
+    // As long as what was launched lets more begin, nothing has to end.
+    const bool lets_go = begins_early && run->begin_early();
+    if (!lets_go || context.held.size() == kMostHeld) context.end_held();
+    if (order_from_environment().early_dependents && found->info->lets_dependents_begin) {
+      context.held.push_back({found, std::move(run), stream});
+    } else {
+      context.end_held();
+      last_warp_instructions = context.finish(*run);
     }
-  });
+  };
+  return with_context(name, body, true);
 }
 
 }  // namespace

@@ -10,6 +10,7 @@
 #include <mutex>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "execute/clock.hpp"
@@ -68,6 +69,8 @@ struct Launch {
 
   // --- shared by the host threads that run it
   std::atomic<std::uint64_t> next_turn{0};           // clusters that have been taken in
+  std::atomic<bool> predecessor_ended{true};         // what griddepcontrol.wait waits for
+  std::atomic<std::uint64_t> blocks_that_let_go{0};  // that let dependents begin, or have ended
   std::atomic<std::uint64_t> first_fault{kNoFault};  // the lowest turn that has faulted
   std::atomic<std::int64_t> last_progress{0};        // steady-clock nanoseconds
   std::atomic<std::uint64_t> warp_instructions{0};   // of the clusters that are done
@@ -104,6 +107,7 @@ struct Block {
   std::vector<Warp*> warps;
   std::uint32_t live_warps = 0;
   bool started = false;  // a warp of it has run
+  bool let_go = false;   // counted in the launch's
   Barrier barriers[kBarriers];
   std::uint32_t free_registers = 0;   // of each of a warp's lanes: what setmaxnreg.dec gave back
   std::vector<Warpgroup> warpgroups;  // of kernels with wgmma
@@ -112,10 +116,12 @@ struct Block {
   std::byte* window() const { return shared - launch->first_shared_address(); }
 };
 
+// The block lets dependents begin, as far as it is concerned.
+inline void let_go(Block& block) {
+  if (!std::exchange(block.let_go, true)) ++block.launch->blocks_that_let_go;
+}
+
 // The line of PTX with this number, without its indentation and comment.
 std::string_view ptx_line(std::string_view ptx, int line);
-
-// Runs the launch's grid on `threads` host threads; the fault, if any, is then in the launch.
-void run_grid(Launch& launch, unsigned threads);
 
 }  // namespace octavo::emulator

@@ -92,6 +92,7 @@ void finish(Warp& warp) {
   --block.live_warps;
   --block.cluster->live_warps;
   leave_barriers(warp);
+  if (block.live_warps == 0) let_go(block);
   if (block.live_warps == 0 && block.cluster->async != nullptr) {
     block.cluster->async->end_block(block);
   }

@@ -106,15 +106,27 @@ static void octavo_nanosleep(Warp* warp) {
   yield(*warp);
 }
 
+static void octavo_let_dependents_begin(Warp* warp) { let_go(*warp->block); }
+
+// Until the grid before has ended, whatever it writes.
+static void octavo_wait_for_grid(Warp* warp) {
+  while (!warp->block->launch->predecessor_ended.load()) {
+    warp->polled = warp->polled_memory = true;
+    yield(*warp);
+  }
+}
+
 static std::uint64_t octavo_globaltimer() {
   return static_cast<std::uint64_t>(std::chrono::system_clock::now().time_since_epoch().count());
 }
 
 std::span<const Helper> control_helpers() {
-  static const Helper list[] = {OCTAVO_HELPER(octavo_dispatch),  OCTAVO_HELPER(octavo_gather),
-                                OCTAVO_HELPER(octavo_budget),    OCTAVO_HELPER(octavo_exit),
-                                OCTAVO_HELPER(octavo_trap),      OCTAVO_HELPER(octavo_branch_table),
-                                OCTAVO_HELPER(octavo_nanosleep), OCTAVO_HELPER(octavo_globaltimer)};
+  static const Helper list[] = {
+      OCTAVO_HELPER(octavo_dispatch),      OCTAVO_HELPER(octavo_gather),
+      OCTAVO_HELPER(octavo_budget),        OCTAVO_HELPER(octavo_exit),
+      OCTAVO_HELPER(octavo_trap),          OCTAVO_HELPER(octavo_branch_table),
+      OCTAVO_HELPER(octavo_nanosleep),     OCTAVO_HELPER(octavo_globaltimer),
+      OCTAVO_HELPER(octavo_wait_for_grid), OCTAVO_HELPER(octavo_let_dependents_begin)};
   return list;
 }
 

@@ -44,9 +44,6 @@ void Launch::record(std::uint64_t turn, const Fault& what) {
   fault.emplace(what);
 }
 
-namespace {
-
-// Draws the order in which clusters are taken in.
 void shuffle_turns(Launch& launch) {
   const std::uint64_t clusters = launch.clusters();
   if (!launch.order.random_schedule || clusters > UINT32_MAX) return;
@@ -57,21 +54,18 @@ void shuffle_turns(Launch& launch) {
   } while (std::gcd(launch.stride, clusters) != 1);
 }
 
-}  // namespace
-
 void Launch::print(const Block& block, std::string_view text) {
   const auto [x, y, z] = block.index;
   const std::lock_guard lock(print_mutex);
   printed[(std::uint64_t{z} * shape.grid.y + y) * shape.grid.x + x] += text;
 }
 
-void run_grid(Launch& launch, unsigned threads) {
-  shuffle_turns(launch);
+void run_grid(Launch& launch, Worker& first, unsigned threads) {
   launch.last_progress.store(std::chrono::steady_clock::now().time_since_epoch().count());
   const auto workers = static_cast<unsigned>(std::min<std::uint64_t>(threads, launch.clusters()));
   std::vector<std::jthread> pool;
   for (unsigned i = 1; i < workers; ++i) pool.emplace_back([&launch] { Worker(launch).run(); });
-  Worker(launch).run();
+  first.run();
   pool.clear();
   for (const auto& [block, text] : launch.printed) std::fwrite(text.data(), 1, text.size(), stdout);
   if (!launch.printed.empty()) std::fflush(stdout);

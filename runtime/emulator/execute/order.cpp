@@ -51,6 +51,12 @@ Order order_from_environment() {
       refuse("OCTAVO_SCHEDULE", text, "round-robin or random:SEED");
     }
   }
+  if (const char* text = std::getenv("OCTAVO_DEPENDENTS")) {
+    order.early_dependents = std::string_view(text) == "early";
+    if (!order.early_dependents && std::string_view(text) != "late") {
+      refuse("OCTAVO_DEPENDENTS", text, "late or early");
+    }
+  }
   return order;
 }
 

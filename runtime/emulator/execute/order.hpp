@@ -17,10 +17,12 @@ struct Order {
   std::uint64_t completion_seed = 0;
   bool random_schedule = false;  // else every ready warp in turn
   std::uint64_t schedule_seed = 0;
+  bool early_dependents = false;  // a grid that may begin before the one before has ended does
 };
 
-// What OCTAVO_ASYNC (eager, latest, random:SEED) and OCTAVO_SCHEDULE (round-robin, random:SEED)
-// say, the defaults if unset. Throws Fault INVALID_VALUE for anything else.
+// What OCTAVO_ASYNC (eager, latest, random:SEED), OCTAVO_SCHEDULE (round-robin, random:SEED) and
+// OCTAVO_DEPENDENTS (late, early) say, the defaults if unset. Throws Fault INVALID_VALUE for
+// anything else.
 Order order_from_environment();
 
 // SplitMix64 (Steele, Lea and Flood, 2014): a block draws from its own, seeded by the order's seed

@@ -14,7 +14,7 @@
 #include <tuple>
 #include <unordered_map>
 
-#include "execute/block.hpp"
+#include "execute/worker.hpp"
 #include "fault.hpp"
 #include "lower/code_cache.hpp"
 #include "lower/compile.hpp"
@@ -79,6 +79,49 @@ class GridWorkspace {
   std::uint64_t address_ = 0;
 };
 
+class Run final : public GridRun {
+ public:
+  Run(Memory& memory, bool cooperative, std::span<const std::byte> parameters)
+      : workspace_(memory, cooperative), parameters_(parameters.size() / sizeof(Line) + 1) {
+    if (!parameters.empty()) std::memcpy(parameters_.data(), parameters.data(), parameters.size());
+    launch.parameters = reinterpret_cast<const std::byte*>(parameters_.data());
+    launch.grid_workspace = workspace_.address();
+  }
+
+  bool begin_early() override {
+    start_clock();
+    launch.predecessor_ended = false;
+    worker_.begin_early();
+    launch.predecessor_ended = true;
+    return launch.blocks_that_let_go == launch.blocks();
+  }
+
+  std::uint64_t finish() override {
+    start_clock();
+    run_grid(launch, worker_, host_threads());
+    if (launch.fault) throw Fault(*launch.fault);
+    return launch.warp_instructions;
+  }
+
+  Launch launch{};
+
+ private:
+  // Tensor maps among the parameters are aligned to 64 bytes.
+  struct alignas(64) Line {
+    std::byte bytes[64];
+  };
+
+  void start_clock() {
+    const double timeout = std::min(environment("OCTAVO_EMULATOR_TIMEOUT", kDefaultTimeout), 1e8);
+    launch.deadline = std::chrono::steady_clock::now().time_since_epoch().count() +
+                      static_cast<std::int64_t>(timeout * 1e9);
+  }
+
+  const GridWorkspace workspace_;
+  std::vector<Line> parameters_;
+  Worker worker_{launch};
+};
+
 class LoadedProgram final : public Program {
  public:
   LoadedProgram(std::string_view ptx, const DeviceModel& device, Memory& memory)
@@ -112,24 +155,18 @@ class LoadedProgram final : public Program {
     return found == globals_.end() ? nullptr : &*found;
   }
 
-  std::uint64_t launch(const KernelInfo& info, const LaunchShape& shape,
-                       std::span<const std::byte> parameters) override {
+  std::unique_ptr<GridRun> prepare(const KernelInfo& info, const LaunchShape& shape,
+                                   std::span<const std::byte> parameters) override {
     const Kernel& kernel = find(info);
     check_shape(info, kernel, shape, parameters.size());
-    Launch launch{};
+    auto run = std::make_unique<Run>(memory_, shape.cooperative, parameters);
+    Launch& launch = run->launch;
     launch.info = &info;
     launch.code = {reinterpret_cast<KernelFunction>(kernel.code->function()),
                    kernel.code->summary().frame_bytes, kernel.code->summary().dynamic_offset,
                    kernel.code->summary().asynchronous != 0,
                    kernel.code->summary().uses_stack != 0 ? kThreadStackBytes : 0};
     launch.shape = shape;
-    // Tensor maps among the parameters are aligned to 64 bytes.
-    struct alignas(64) Line {
-      std::byte bytes[64];
-    };
-    std::vector<Line> copy(info.parameter_bytes / sizeof(Line) + 1);
-    if (!parameters.empty()) std::memcpy(copy.data(), parameters.data(), parameters.size());
-    launch.parameters = reinterpret_cast<const std::byte*>(copy.data());
     launch.symbols = symbols_.data();
     launch.constants = constants_;
     launch.memory = &memory_;
@@ -142,14 +179,8 @@ class LoadedProgram final : public Program {
       return lower::undefined_origin(module_, *module_.find(info.name), line, loads);
     };
     launch.id = ++launches;
-    const double timeout = std::min(environment("OCTAVO_EMULATOR_TIMEOUT", kDefaultTimeout), 1e8);
-    launch.deadline = std::chrono::steady_clock::now().time_since_epoch().count() +
-                      static_cast<std::int64_t>(timeout * 1e9);
-    const GridWorkspace workspace(memory_, shape.cooperative);
-    launch.grid_workspace = workspace.address();
-    run_grid(launch, host_threads());
-    if (launch.fault) throw Fault(*launch.fault);
-    return launch.warp_instructions;
+    shuffle_turns(launch);
+    return run;
   }
 
  private:
@@ -229,6 +260,10 @@ class LoadedProgram final : public Program {
     info.required_block = dimensions(function.required_threads);
     info.required_cluster = dimensions(function.required_cluster);
     info.explicit_cluster = function.explicit_cluster;
+    info.lets_dependents_begin =
+        std::ranges::any_of(function.body, [](const ptx::Instruction& instruction) {
+          return instruction.opcode == "griddepcontrol" && instruction.has("launch_dependents");
+        });
     info.max_cluster_blocks = function.max_cluster_blocks;
     const std::uint32_t* limit =
         function.required_threads[0] != 0 ? function.required_threads : function.max_threads;

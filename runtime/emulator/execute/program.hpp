@@ -34,6 +34,7 @@ struct KernelInfo {
   Dim3 required_block = {0, 0, 0};       // zeros: any
   Dim3 required_cluster = {0, 0, 0};     // zeros: any
   bool explicit_cluster = false;         // a launch must say its cluster
+  bool lets_dependents_begin = false;    // it has a griddepcontrol.launch_dependents
   std::uint32_t max_cluster_blocks = 0;  // 0: as the device allows
   // Registers that a thread begins with, where the kernel's bounds tell: what setmaxnreg moves.
   std::uint32_t launch_registers = 0;
@@ -45,6 +46,23 @@ struct LaunchShape {
   Dim3 cluster = {};              // in blocks; divides the grid
   bool explicit_cluster = false;  // the launch or the kernel says so
   bool cooperative = false;       // blocks may wait for the whole grid
+  bool dependent = false;         // it may begin before the grid before it in the stream has ended
+};
+
+// A launch whose grid may begin before the grid before it has ended. The program must outlive it.
+// Its functions are called one at a time, on any thread.
+class GridRun {
+ public:
+  virtual ~GridRun() = default;
+
+  // Runs what of the grid does not wait for the grid before (griddepcontrol.wait). True if all of
+  // its blocks let dependents begin meanwhile, before the grid before has ended.
+  virtual bool begin_early() = 0;
+
+  // Runs all of it, or the rest, and returns the warp instructions that it took. The grid before
+  // has ended. Throws Fault on the first fault in order of blocks; memory then holds whatever was
+  // written until then.
+  virtual std::uint64_t finish() = 0;
 };
 
 class Program {
@@ -67,12 +85,15 @@ class Program {
   };
   virtual const Global* find_global(std::string_view name) const = 0;
 
-  // Runs the whole grid and returns when it is done. `parameters` has parameter_bytes bytes. Throws
-  // Fault on the first fault in order of blocks; memory then holds whatever was written until then.
-  // Uses OCTAVO_EMULATOR_THREADS host threads (all, if unset), and OCTAVO_EMULATOR_TIMEOUT seconds
-  // at most (600). Returns the warp instructions that it took. Thread-safe.
-  virtual std::uint64_t launch(const KernelInfo& kernel, const LaunchShape& shape,
-                               std::span<const std::byte> parameters) = 0;
+  // A grid to be run. `parameters` has parameter_bytes bytes, which are copied. Uses
+  // OCTAVO_EMULATOR_THREADS host threads (all, if unset), and OCTAVO_EMULATOR_TIMEOUT seconds at
+  // most (600). Throws Fault for a shape that cannot be. Thread-safe.
+  virtual std::unique_ptr<GridRun> prepare(const KernelInfo& kernel, const LaunchShape& shape,
+                                           std::span<const std::byte> parameters) = 0;
+  std::uint64_t launch(const KernelInfo& kernel, const LaunchShape& shape,
+                       std::span<const std::byte> parameters) {
+    return prepare(kernel, shape, parameters)->finish();
+  }
 };
 
 }  // namespace octavo::emulator

@@ -13,18 +13,36 @@ constexpr std::int64_t kPollingLimit = 10'000'000'000;
 // Rounds that clusters before a faulting one get to end or to fault themselves, once they only
 // poll.
 constexpr int kRoundsAfterFault = 64;
+// Clusters that begin before the grid before has ended. On a GPU all that fit do.
+constexpr std::size_t kEarlyClusters = 64;
 
 std::int64_t now() { return std::chrono::steady_clock::now().time_since_epoch().count(); }
 
 }  // namespace
 
-void Worker::run() {
+void Worker::run() { guarded(&Worker::run_all); }
+void Worker::begin_early() { guarded(&Worker::run_early); }
+
+void Worker::run_all() {
+  do {
+    while (!resident_.empty()) watch(advance_all());
+  } while (take_in());
+}
+
+void Worker::run_early() {
+  while (resident_.size() < kEarlyClusters && take_in()) {
+  }
+  for (int idle = 0; idle < kPollingRounds && !resident_.empty();) {
+    idle = advance_all() ? idle + 1 : 0;
+    if (now() > launch_.deadline) break;  // which run() will find, too
+  }
+}
+
+void Worker::guarded(void (Worker::*body)()) {
   const unsigned mode = _mm_getcsr();
   _mm_setcsr(0x1F80);  // round to nearest, subnormals kept, no traps: whatever the caller had
   try {
-    while (take_in()) {
-      while (!resident_.empty()) round();
-    }
+    (this->*body)();
   } catch (const Fault& fault) {
     launch_.record(current_, fault);
   } catch (const std::exception& error) {
@@ -44,8 +62,8 @@ bool Worker::take_in() {
   return true;
 }
 
-// Every warp of every resident cluster gets a turn.
-void Worker::round() {
+// Every warp of every resident cluster gets a turn. True if all of them only polled.
+bool Worker::advance_all() {
   bool polling = true;
   for (std::size_t i = 0; i < resident_.size();) {
     Resident& resident = *resident_[i];
@@ -64,7 +82,7 @@ void Worker::round() {
       ++i;
     }
   }
-  watch(polling);
+  return polling;
 }
 
 bool Worker::given_up(const Resident& resident) const {

@@ -270,6 +270,11 @@ void lower_trap(Emitter& e, const Step&) {
   e.call("octavo_trap", {e.warp(), e.mask()});
 }
 
+void lower_griddepcontrol(Emitter& e, const Step& step) {
+  const bool waits = step.instruction.has("wait");
+  e.call(waits ? "octavo_wait_for_grid" : "octavo_let_dependents_begin", {e.warp()});
+}
+
 void lower_nanosleep(Emitter& e, const Step&) { e.call("octavo_nanosleep", {e.warp()}); }
 
 }  // namespace octavo::emulator::lower

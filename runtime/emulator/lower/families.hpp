@@ -112,6 +112,7 @@ OCTAVO_LOWER(lower_ret);
 OCTAVO_LOWER(lower_exit);
 OCTAVO_LOWER(lower_trap);
 OCTAVO_LOWER(lower_nanosleep);
+OCTAVO_LOWER(lower_griddepcontrol);
 // synchronise.cpp
 OCTAVO_LOWER(lower_barrier);
 OCTAVO_LOWER(lower_barrier_lanes);

@@ -222,8 +222,7 @@ constexpr Row kTable[] = {
     {"mapa", "shared::cluster u32 u64", "dss", Flow::plain, lower_mapa},
     {"getctarank", "shared::cluster u32 u64", "ds", Flow::plain, lower_getctarank},
     {"setmaxnreg.sync.aligned", "inc dec u32", "s", Flow::aligned, lower_setmaxnreg},
-    // Grids run one after another: what these wait for has always happened.
-    {"griddepcontrol", "launch_dependents wait", "", Flow::plain, lower_nothing},
+    {"griddepcontrol", "launch_dependents wait", "", Flow::plain, lower_griddepcontrol},
     {"bar.warp.sync", "", "s", Flow::members, lower_warp_sync},
     {"shfl.sync", "up down bfly idx b32", "Dssss", Flow::members, lower_shfl},
     {"vote.sync", "all any uni ballot pred b32", "dss", Flow::members, lower_vote},
