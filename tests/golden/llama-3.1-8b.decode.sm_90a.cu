@@ -53,8 +53,9 @@ struct KvCache {
   DeviceAddress v;
   DeviceAddress k_scale;
   DeviceAddress v_scale;
-  DeviceAddress page_table;  // int32 [batch, page_table_stride]: page of each page_size tokens;
-                             // paged. append writes nothing for tokens whose page is negative
+  DeviceAddress page_table;  // int32 [batch, page_table_stride]: page of each page_size tokens,
+                             // anything where there are none; paged. append writes nothing for
+                             // tokens whose page is negative
   int page_table_stride;     // entries in a row of page_table; paged only
   int capacity;              // tokens a sequence may hold; contiguous only
 };
@@ -656,7 +657,9 @@ struct TileRows {
   int count = 0;
 
   // Starts to find the tile at `token`, of which the rows before `end` are wanted. Each lane finds
-  // one of the warp's tiles from this one on, so that only every 32nd call reads memory.
+  // one of the warp's tiles from this one on, `stride` tokens apart, so that only every 32nd call
+  // reads memory. It does not wait for `end`: the page of a token that is not there is read, and
+  // nothing else of it.
   __device__ void look_up(const KvCache& cache, const Rows& rows, int token, int stride, int end) {
     count = end - token;
     next_ = (next_ + 1) % 32;
@@ -1087,9 +1090,9 @@ inline __device__ void prefetch_l2(unsigned long long address) {
 
 // ---- templates/attention/pipeline.cuh -----------------------------------------------------------
 
-// The tiles that a block takes of those that its rows see, its warps in turn: every `step` tokens
-// one. Where the first ones are does not depend on the sequence's length, so that their pages are
-// looked up while it is read.
+// The tiles that a block takes of those that its rows see, one every `step` tokens, its warps in
+// turn. But for a window's, where the first ones are does not depend on the sequence's length:
+// their pages are looked up while that is read.
 struct Share {
   int first;  // a multiple of kTileTokens
   int step;
@@ -1152,9 +1155,10 @@ class Pipeline {
 
   // The warp is done with the tile.
   __device__ void release() {
-    if constexpr (kTilesAhead < kStages) return;
-    __syncwarp();
-    refill();
+    if constexpr (kTilesAhead == kStages) {
+      __syncwarp();
+      refill();
+    }
   }
 
   // Whether the warp has started to copy all of its tiles.

@@ -53,8 +53,9 @@ struct KvCache {
   DeviceAddress v;
   DeviceAddress k_scale;
   DeviceAddress v_scale;
-  DeviceAddress page_table;  // int32 [batch, page_table_stride]: page of each page_size tokens;
-                             // paged. append writes nothing for tokens whose page is negative
+  DeviceAddress page_table;  // int32 [batch, page_table_stride]: page of each page_size tokens,
+                             // anything where there are none; paged. append writes nothing for
+                             // tokens whose page is negative
   int page_table_stride;     // entries in a row of page_table; paged only
   int capacity;              // tokens a sequence may hold; contiguous only
 };
