@@ -60,10 +60,7 @@ CUresult with_context(std::string_view function, Body&& body, bool overlaps = fa
   return guarded(function, [&] {
     const std::shared_ptr<Context> context = Session::get().current();
     context->check();
-    if (!overlaps) {
-      const std::lock_guard lock(context->running);
-      context->end_held();
-    }
+    if (!overlaps) context->settle();
     body(*context);
   });
 }

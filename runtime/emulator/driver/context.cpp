@@ -43,9 +43,24 @@ std::uint64_t Context::finish(GridRun& run) {
   }
 }
 
+void Context::hold(HeldLaunch launch) {
+  held.push_back(std::move(launch));
+  holds = true;
+}
+
 void Context::end_held() {
-  const std::deque<HeldLaunch> launches = std::exchange(held, {});
-  for (const HeldLaunch& launch : launches) finish(*launch.run);
+  while (!held.empty()) {
+    const HeldLaunch launch = std::move(held.front());
+    held.pop_front();
+    holds = !held.empty();
+    finish(*launch.run);
+  }
+}
+
+void Context::settle() {
+  if (!holds) return;
+  const std::lock_guard lock(running);
+  end_held();
 }
 
 void Context::check_stream(CUstream stream) const {

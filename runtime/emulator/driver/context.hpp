@@ -84,7 +84,11 @@ class Context {
   // Runs the grid to its end, and returns the warp instructions that it took. A fault of the
   // device's is the context's, too. The caller holds `running`, as for end_held.
   std::uint64_t finish(GridRun& run);
-  void end_held();  // the launches that are held, in their order
+  void hold(HeldLaunch launch);
+  void end_held();  // all that are held, in their order
+
+  // end_held() for a caller that does not hold `running`, and does not wait for it without need.
+  void settle();
 
   // Throws unless it is the default stream or a live one.
   void check_stream(CUstream stream) const;
@@ -92,7 +96,8 @@ class Context {
   const DeviceModel& model;
   Memory memory;       // outlives the programs below
   std::mutex running;  // held while device work runs or memory is freed: one thing at a time
-  std::deque<HeldLaunch> held;  // under `running`: of one stream, the later of which have begun
+  std::deque<HeldLaunch> held;      // under `running`: of one stream, the later of which have begun
+  std::atomic<bool> holds = false;  // whether there are any
   Registry<CUmodule, Module> modules;
   Registry<CUfunction, Function> functions;
   Registry<CUstream, Stream> streams;

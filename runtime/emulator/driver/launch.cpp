@@ -71,7 +71,7 @@ CUresult launch(const char* name, CUfunction function, LaunchShape shape, CUstre
     const bool lets_go = begins_early && run->begin_early();
     if (!lets_go || context.held.size() == kMostHeld) context.end_held();
     if (order_from_environment().early_dependents && found->info->lets_dependents_begin) {
-      context.held.push_back({found, std::move(run), stream});
+      context.hold({found, std::move(run), stream});
     } else {
       context.end_held();
       last_warp_instructions = context.finish(*run);

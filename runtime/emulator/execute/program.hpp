@@ -90,6 +90,8 @@ class Program {
   // most (600). Throws Fault for a shape that cannot be. Thread-safe.
   virtual std::unique_ptr<GridRun> prepare(const KernelInfo& kernel, const LaunchShape& shape,
                                            std::span<const std::byte> parameters) = 0;
+
+  // The same, run at once: the warp instructions that it took, or its Fault.
   std::uint64_t launch(const KernelInfo& kernel, const LaunchShape& shape,
                        std::span<const std::byte> parameters) {
     return prepare(kernel, shape, parameters)->finish();
