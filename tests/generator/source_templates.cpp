@@ -49,6 +49,19 @@ TEST_CASE("the library holds every template as it is on disk") {
   CHECK(std::ranges::is_sorted(templates(), {}, &Template::name));
 }
 
+TEST_CASE("the README shows decode as its template is") {
+  const auto text_of = [](const std::filesystem::path& file) {
+    std::ostringstream text;
+    text << std::ifstream(file).rdbuf();
+    return text.str();
+  };
+  const std::string decode = text_of(kFolder / "kernels/decode.cuh");
+  const std::size_t begin = decode.find("// Attention"), end = decode.find("\n}\n", begin);
+  REQUIRE(end != std::string::npos);
+  const std::string readme = text_of(kFolder.parent_path() / "README.md");
+  CHECK(readme.find(decode.substr(begin, end + 3 - begin)) != std::string::npos);
+}
+
 TEST_CASE("a template that does not exist is an error that names it") {
   CHECK_THROWS_WITH_AS(template_text("scale/nowhere.cuh"),
                        "templates/scale/nowhere.cuh does not exist", std::logic_error);
