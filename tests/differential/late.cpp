@@ -178,7 +178,22 @@ class LateCase {
   Buffer right_, right_tokens_, memory_, output_, workspace_;
 };
 
-// Runs the test where grids overlap: on the emulator in all orders of what is asynchronous.
+// A grid that may begin early does, and what is asynchronous completes in this order.
+class EarlyDependents {
+ public:
+  explicit EarlyDependents(const char* order) {
+    setenv("OCTAVO_DEPENDENTS", "early", 1);
+    setenv("OCTAVO_ASYNC", order, 1);
+  }
+  ~EarlyDependents() {
+    unsetenv("OCTAVO_DEPENDENTS");
+    unsetenv("OCTAVO_ASYNC");
+  }
+  EarlyDependents(const EarlyDependents&) = delete;
+  EarlyDependents& operator=(const EarlyDependents&) = delete;
+};
+
+// Runs the test where grids overlap.
 template <class Test>
 void where_grids_overlap(const Test& test) {
   if (!device().architecture().dependent_launch) {
@@ -186,14 +201,11 @@ void where_grids_overlap(const Test& test) {
     return;
   }
   if (!device().emulated()) return test();
-  setenv("OCTAVO_DEPENDENTS", "early", 1);
   for (const char* order : {"latest", "eager", "random:1"}) {
     CAPTURE(std::string(order));
-    setenv("OCTAVO_ASYNC", order, 1);
+    const EarlyDependents environment(order);
     test();
   }
-  unsetenv("OCTAVO_ASYNC");
-  unsetenv("OCTAVO_DEPENDENTS");
 }
 
 }  // namespace
