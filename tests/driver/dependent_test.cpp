@@ -174,6 +174,15 @@ TEST_CASE("alone: a held grid's fault is what the next call returns" * doctest::
   CHECK(last_message_has("kernel strays"));
 }
 
+TEST_CASE("alone: a held grid's fault ends what has begun behind it" * doctest::skip()) {
+  Dependents test;
+  const CUfunction strays = test.function("strays"), reads = test.function("reads");
+  REQUIRE(test.launch(strays, false) == CUDA_SUCCESS);
+  CHECK(test.launch(reads, true) == CUDA_ERROR_ILLEGAL_ADDRESS);
+  CHECK(cuCtxSynchronize() == CUDA_ERROR_ILLEGAL_ADDRESS);
+}
+
 TEST_CASE("a held grid's fault ends its context") {
-  CHECK(run_alone("alone: a held grid*", "OCTAVO_DEPENDENTS=early") == 0);
+  CHECK(run_alone("alone: a held grid*is what*", "OCTAVO_DEPENDENTS=early") == 0);
+  CHECK(run_alone("alone: a held grid*behind it", "OCTAVO_DEPENDENTS=early") == 0);
 }
