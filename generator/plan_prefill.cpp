@@ -14,7 +14,6 @@ int block_rows(const Tunables& tunables) { return 16 * tunables.row_tiles; }
 
 constexpr int kMostTileTokens = 256;   // columns of one wgmma
 constexpr int kOnes = 8;               // columns of ones after V's dims
-constexpr int kLargeBox = 32;          // rows: half as many copies as of 16
 constexpr int kMostDimsOfThree = 128;  // of V, whose O three consumers have registers for
 
 bool is_fp8(const Spec& spec) { return spec.compute.matmul == Matmul::fp8; }
@@ -152,6 +151,7 @@ int score_steps(const Spec& spec) {
 // tokens and two consumers, or a producer with many copies, leave ptxas no room.
 int query_steps(const Spec& spec, const Tunables& tunables) {
   if (!is_fp8(spec) || spec.compute.accumulation.levels == 1) return 0;
+  constexpr int kLargeBox = 32;
   if (scale_per_token(spec) &&
       (consumers(tunables) == 2 || boxes(spec, tunables).rows < kLargeBox)) {
     return 0;
@@ -213,13 +213,11 @@ std::vector<Wgmma> instructions(const Spec& spec, const Tunables& tunables) {
 }
 
 // A third consumer hides more of the others' waits: where O leaves it the registers, and a producer
-// does with few, as it copies by boxes, not small ones beside a softcap. Of fp8 several parts of a
-// tile, or O as an operand, want more.
+// does with few, as it copies by boxes. Of fp8 several parts of a tile, or O as an operand, want
+// more.
 bool three_consumers(const Spec& spec, const Tunables& tunables) {
   const int dim = spec.attention.head_dim.v, tile = tunables.tile_tokens;
-  const int rows = boxes(spec, tunables).rows;
-  const bool small = rows < kLargeBox && scale_per_token(spec);
-  if (dim > kMostDimsOfThree || rows == 0 || (small && spec.attention.softcap > 0)) return false;
+  if (dim > kMostDimsOfThree || boxes(spec, tunables).rows == 0) return false;
   const bool whole = spec.compute.accumulation.levels == 2 && promote_tokens(spec, tile) == tile;
   return dim <= kMostDimsOfThree / 2 || !is_fp8(spec) || whole;
 }

@@ -1984,7 +1984,7 @@ class TokenScales {
     for (const unsigned(&v)[1] : v_) largest = max(largest, v[0] >> 23);
     largest = __reduce_max_sync(0xffffffff, largest);
     unsigned* const of_warps = memory.largest(tile_++);
-    if (lane_id() == 0) of_warps[warp_id() % 4] = largest;
+    if (mov_laneid() == 0) of_warps[mov_tid_x() / 32 % 4] = largest;  // no register all the while
     bar_sync<kConsumers + 1, kWarpgroupThreads>();
     const unsigned before = largest_;
     for (int warp = 0; warp < 4; ++warp) largest_ = max(largest_, of_warps[warp]);

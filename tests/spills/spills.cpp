@@ -122,6 +122,23 @@ TEST_CASE("nor does a decode with the longest rows, the longest products and all
   check_plans(all);
 }
 
+TEST_CASE("nor does a prefill whose producer has small boxes to copy and scales to place") {
+  constexpr const char* kYaml =
+      "octavo: 1\n"
+      "attention: {query_heads: 8, kv_heads: 1, mask: [causal, {sliding_window: 500}],\n"
+      "            head_dim: [128, {qk: 192, v: 128}], softcap: [0, 30], sinks: true}\n"
+      "kv_cache: {format: e5m2, scale: token_head, page_size: 16}\n"
+      "compute: {matmul: fp8, accumulation: {levels: 2}}\n"
+      "output: e4m3\n"
+      "kernels: [prefill]\n";
+  std::vector<Plan> all;
+  for (const Spec& spec : parse_specs(kYaml, "case")) {
+    all.push_back(plan(spec, KernelKind::prefill, *find_architecture("sm_90a")));
+  }
+  REQUIRE(all.size() == 2 * 2 * 2);
+  check_plans(all);
+}
+
 TEST_CASE("nor does a prefill, with one level or two, and all its products run beside the rest") {
   constexpr const char* kYaml =
       "octavo: 1\n"
