@@ -21,8 +21,8 @@ using namespace octavo::test;
 
 namespace {
 
-constexpr int kPageSize = 64, kPages = 61, kStride = 18, kHeadDim = 64, kKvHeads = 2, kHeads = 8;
-// The first one has warps whose first tiles are all history, and more.
+constexpr int kHeadDim = 64, kKvHeads = 2, kHeads = 8;
+// The first one has warps whose first tiles are all history, and more. A window is wider than it.
 const std::vector<int> kLengths = {1100, 90, 333};
 
 // Lets the next grid begin, and some time later writes what that needs.
@@ -44,25 +44,37 @@ Buffer upload(const std::vector<T>& values) {
   return buffer;
 }
 
+// Entries of a sequence in the page table, and pages.
+template <int kPageSize>
+constexpr int kStride = 1100 / kPageSize + 1;
+template <int kPageSize>
+constexpr int kPages = 3 * kStride<kPageSize> + 1;
+
 // token_start, kv_length and the page table, one after the other; no page is of two sequences.
+template <int kPageSize>
 std::vector<unsigned> lengths_and_pages() {
+  static_assert(kPages<kPageSize> % 7 != 0, "pages come in steps of 7");
   std::vector<unsigned> words = {0, 1, 2, 3};
   words.insert(words.end(), kLengths.begin(), kLengths.end());
-  for (unsigned i = 0; i < kLengths.size() * kStride; ++i) words.push_back(i * 7 % kPages);
+  for (unsigned i = 0; i < kLengths.size() * kStride<kPageSize>; ++i) {
+    words.push_back(i * 7 % kPages<kPageSize>);
+  }
   return words;
 }
 
+template <int kPageSize>
 class LateCase {
  public:
   explicit LateCase(bool history_ready)
-      : spec_(spec_of(fmt::format("attention: {{query_heads: {}, kv_heads: {}, head_dim: {}}}\n"
+      : spec_(spec_of(fmt::format("attention: {{query_heads: {}, kv_heads: {}, head_dim: {},\n"
+                                  "            mask: {{sliding_window: 2000}}}}\n"
                                   "kv_cache: {{page_size: {}, history_ready: {}}}\n"
                                   "kernels: [append, decode]\n",
                                   kHeads, kKvHeads, kHeadDim, kPageSize, history_ready))),
         attention_(spec_, device()),
         stream_(device()),
         late_(device(), kLate, "late"),
-        right_(upload(lengths_and_pages())) {
+        right_(upload(lengths_and_pages<kPageSize>())) {
     std::mt19937 random(1);
     for (unsigned& word : tokens_) word = random() & 0xBFBFBFBF;  // e4m3, no NaN
     for (std::size_t i = kScale; i < kQuery; ++i) tokens_[i] = 0x3F000000;
@@ -95,11 +107,11 @@ class LateCase {
   // the work before ends.
   std::vector<std::byte> decode_late_tokens(unsigned garbage) {
     std::vector<unsigned> early = tokens_;
-    const std::vector<unsigned> words = lengths_and_pages();
+    const std::vector<unsigned> words = lengths_and_pages<kPageSize>();
     for (std::size_t sequence = 0; sequence < kLengths.size(); ++sequence) {
       const int token = kLengths[sequence] - 1;
       const unsigned page =
-          words[7 + sequence * kStride + static_cast<unsigned>(token) / kPageSize];
+          words[7 + sequence * kStride<kPageSize> + static_cast<unsigned>(token) / kPageSize];
       for (unsigned head = 0; head < kKvHeads; ++head) {
         const unsigned row = (page * kKvHeads + head) * kPageSize + token % kPageSize;
         std::fill_n(early.begin() + row * kRowWords, kRowWords, garbage);
@@ -115,9 +127,10 @@ class LateCase {
 
  private:
   // Words of the memory that has K, V, the scales of each, and the queries in bf16.
-  static constexpr std::size_t kRows = kPages * kKvHeads * kPageSize, kRowWords = kHeadDim / 4,
-                               kValues = kRows * kRowWords, kScale = 2 * kValues,
-                               kValueScale = kScale + kRows, kQuery = kValueScale + kRows,
+  static constexpr std::size_t kRows = kPages<kPageSize> * kKvHeads * kPageSize,
+                               kRowWords = kHeadDim / 4, kValues = kRows * kRowWords,
+                               kScale = 2 * kValues, kValueScale = kScale + kRows,
+                               kQuery = kValueScale + kRows,
                                kEnd = kQuery + 3 * kHeads * kHeadDim / 2;
 
   static Attention::DecodeSize size() { return {.max_kv_length = kLengths[0], .splits = 2}; }
@@ -161,7 +174,7 @@ class LateCase {
                        .k_scale = memory_.address() + 4 * kScale,
                        .v_scale = memory_.address() + 4 * kValueScale,
                        .page_table = arguments.batch.kv_length + 4 * kSequences,
-                       .page_table_stride = kStride,
+                       .page_table_stride = kStride<kPageSize>,
                        .capacity = 0};
     arguments.q = memory_.address() + 4 * kQuery;
     arguments.output = output_.address();
@@ -208,28 +221,38 @@ void where_grids_overlap(const Test& test) {
   }
 }
 
+template <int kPageSize>
+void takes_late_lengths_and_pages() {
+  LateCase<kPageSize> late(false);
+  const std::vector<std::byte> expected = late.decode();
+  CHECK(std::ranges::count(expected, std::byte{0xFF}) < std::ssize(expected) / 2);
+  const std::vector<unsigned> right = lengths_and_pages<kPageSize>();
+  std::mt19937 random(2);
+  for (const unsigned garbage : {0u, ~0u, 0x7FFFFFFFu, 0x80000000u, 0x55555556u, 0xAAAAAAABu}) {
+    CAPTURE(garbage);
+    CHECK(late.decode_late(std::vector<unsigned>(right.size(), garbage)) == expected);
+    std::vector<unsigned> pages_late = right, lengths_late = right;
+    const auto pages = static_cast<std::ptrdiff_t>(2 * kLengths.size() + 1);
+    std::fill(pages_late.begin() + pages, pages_late.end(), garbage);
+    CHECK(late.decode_late(pages_late) == expected);
+    std::fill(lengths_late.begin(), lengths_late.begin() + pages, garbage);
+    CHECK(late.decode_late(lengths_late) == expected);
+    // Lengths alone: where a window begins follows from them.
+    std::vector<unsigned> kv_lengths_late = right;
+    std::fill_n(kv_lengths_late.begin() + 4, kLengths.size(), garbage);
+    CHECK(late.decode_late(kv_lengths_late) == expected);
+    std::vector<unsigned> any(right.size());
+    for (unsigned& word : any) word = static_cast<unsigned>(random());
+    CHECK(late.decode_late(any) == expected);
+  }
+}
+
 }  // namespace
 
 TEST_CASE("decode takes lengths and pages as the work before leaves them") {
   where_grids_overlap([] {
-    LateCase late(false);
-    const std::vector<std::byte> expected = late.decode();
-    CHECK(std::ranges::count(expected, std::byte{0xFF}) < std::ssize(expected) / 2);
-    const std::vector<unsigned> right = lengths_and_pages();
-    std::mt19937 random(2);
-    for (const unsigned garbage : {0u, ~0u, 0x7FFFFFFFu, 0x80000000u, 0x55555556u, 0xAAAAAAABu}) {
-      CAPTURE(garbage);
-      CHECK(late.decode_late(std::vector<unsigned>(right.size(), garbage)) == expected);
-      std::vector<unsigned> pages_late = right, lengths_late = right;
-      const auto pages = static_cast<std::ptrdiff_t>(2 * kLengths.size() + 1);
-      std::fill(pages_late.begin() + pages, pages_late.end(), garbage);
-      CHECK(late.decode_late(pages_late) == expected);
-      std::fill(lengths_late.begin(), lengths_late.begin() + pages, garbage);
-      CHECK(late.decode_late(lengths_late) == expected);
-      std::vector<unsigned> any(right.size());
-      for (unsigned& word : any) word = static_cast<unsigned>(random());
-      CHECK(late.decode_late(any) == expected);
-    }
+    takes_late_lengths_and_pages<64>();
+    takes_late_lengths_and_pages<24>();  // in which tiles do not lie
   });
 }
 
@@ -237,7 +260,7 @@ TEST_CASE("decode takes queries and the batch's own tokens as the work before le
   where_grids_overlap([] {
     for (const bool history_ready : {false, true}) {
       CAPTURE(history_ready);
-      LateCase late(history_ready);
+      LateCase<64> late(history_ready);
       const std::vector<std::byte> expected = late.decode();
       CHECK(std::ranges::count(expected, std::byte{0xFF}) < std::ssize(expected) / 2);
       for (const unsigned garbage : {0u, ~0u, 0x3F3F3F3Fu}) {
@@ -250,10 +273,10 @@ TEST_CASE("decode takes queries and the batch's own tokens as the work before le
 
 TEST_CASE("behind append decode takes lengths and pages as the work before append leaves them") {
   where_grids_overlap([] {
-    LateCase late(true);
+    LateCase<64> late(true);
     const std::vector<std::byte> expected = late.append_and_decode();
     CHECK(std::ranges::count(expected, std::byte{0xFF}) < std::ssize(expected) / 2);
-    const std::vector<unsigned> right = lengths_and_pages();
+    const std::vector<unsigned> right = lengths_and_pages<64>();
     for (const unsigned garbage : {0u, ~0u}) {
       CAPTURE(garbage);
       CHECK(late.append_and_decode_late(std::vector<unsigned>(right.size(), garbage)) == expected);
