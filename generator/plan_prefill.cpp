@@ -64,6 +64,11 @@ int promote_tokens(const Spec& spec, int tile_tokens) {
   return tokens;
 }
 
+// Whether that is the whole tile.
+bool promotes_tiles(const Spec& spec, int tile_tokens) {
+  return promote_tokens(spec, tile_tokens) == tile_tokens;
+}
+
 void check(const Spec& spec, const Architecture& arch) {
   std::vector<std::string> faults;
   const HeadDim& dim = spec.attention.head_dim;
@@ -159,7 +164,7 @@ int query_steps(const Spec& spec, const Tunables& tunables) {
   int spare =
       registers(tunables).consumer - spec.attention.head_dim.v / 2 - tunables.tile_tokens / 2 - 16;
   if (scale_per_token(spec)) spare -= 12;
-  if (promote_tokens(spec, tunables.tile_tokens) < tunables.tile_tokens) spare -= 20;
+  if (!promotes_tiles(spec, tunables.tile_tokens)) spare -= 20;
   if (spec.attention.softcap > 0 || spec.attention.mask.kind == MaskKind::sliding_window) {
     spare -= 4;
   }
@@ -216,9 +221,10 @@ std::vector<Wgmma> instructions(const Spec& spec, const Tunables& tunables) {
 // does with few, as it copies by boxes. Of fp8 several parts of a tile, or O as an operand, want
 // more.
 bool three_consumers(const Spec& spec, const Tunables& tunables) {
-  const int dim = spec.attention.head_dim.v, tile = tunables.tile_tokens;
+  const int dim = spec.attention.head_dim.v;
   if (dim > kMostDimsOfThree || boxes(spec, tunables).rows == 0) return false;
-  const bool whole = spec.compute.accumulation.levels == 2 && promote_tokens(spec, tile) == tile;
+  const bool whole =
+      spec.compute.accumulation.levels == 2 && promotes_tiles(spec, tunables.tile_tokens);
   return dim <= kMostDimsOfThree / 2 || !is_fp8(spec) || whole;
 }
 
@@ -226,8 +232,7 @@ bool three_consumers(const Spec& spec, const Tunables& tunables) {
 int default_chunk(const Spec& spec, int tile_tokens) {
   const int dim = spec.attention.head_dim.v;
   if (spec.compute.accumulation.levels == 1) return dim;
-  const bool whole = promote_tokens(spec, tile_tokens) == tile_tokens;
-  if (dim > 192 && scale_per_token(spec) && !whole) return 32;
+  if (dim > 192 && scale_per_token(spec) && !promotes_tiles(spec, tile_tokens)) return 32;
   for (int chunk : {64, 96}) {
     if (dim % chunk == 0) return chunk;
   }

@@ -22,8 +22,8 @@ using namespace octavo::test;
 namespace {
 
 constexpr int kHeadDim = 64, kKvHeads = 2, kHeads = 8;
-// The first one has warps whose first tiles are all history, and more. A window is wider than it.
-const std::vector<int> kLengths = {1100, 90, 333};
+constexpr int kLongest = 1100;  // it has warps whose first tiles are all history, and more
+const std::vector<int> kLengths = {kLongest, 90, 333};
 
 // Lets the next grid begin, and some time later writes what that needs.
 const char* const kLate = R"(
@@ -46,7 +46,7 @@ Buffer upload(const std::vector<T>& values) {
 
 // Entries of a sequence in the page table, and pages.
 template <int kPageSize>
-constexpr int kStride = 1100 / kPageSize + 1;
+constexpr int kStride = kLongest / kPageSize + 1;
 template <int kPageSize>
 constexpr int kPages = 3 * kStride<kPageSize> + 1;
 
@@ -65,12 +65,12 @@ std::vector<unsigned> lengths_and_pages() {
 template <int kPageSize>
 class LateCase {
  public:
-  explicit LateCase(bool history_ready)
+  explicit LateCase(bool history_ready, const char* mask = "causal")
       : spec_(spec_of(fmt::format("attention: {{query_heads: {}, kv_heads: {}, head_dim: {},\n"
-                                  "            mask: {{sliding_window: 2000}}}}\n"
+                                  "            mask: {}}}\n"
                                   "kv_cache: {{page_size: {}, history_ready: {}}}\n"
                                   "kernels: [append, decode]\n",
-                                  kHeads, kKvHeads, kHeadDim, kPageSize, history_ready))),
+                                  kHeads, kKvHeads, kHeadDim, mask, kPageSize, history_ready))),
         attention_(spec_, device()),
         stream_(device()),
         late_(device(), kLate, "late"),
@@ -133,7 +133,7 @@ class LateCase {
                                kQuery = kValueScale + kRows,
                                kEnd = kQuery + 3 * kHeads * kHeadDim / 2;
 
-  static Attention::DecodeSize size() { return {.max_kv_length = kLengths[0], .splits = 2}; }
+  static Attention::DecodeSize size() { return {.max_kv_length = kLongest, .splits = 2}; }
 
   void write_late(const Buffer& to, const Buffer& from, unsigned threads) {
     late_.launch(1, threads, stream_.handle(), to.address(), from.address(),
@@ -222,8 +222,8 @@ void where_grids_overlap(const Test& test) {
 }
 
 template <int kPageSize>
-void takes_late_lengths_and_pages() {
-  LateCase<kPageSize> late(false);
+void takes_late_lengths_and_pages(const char* mask) {
+  LateCase<kPageSize> late(false, mask);
   const std::vector<std::byte> expected = late.decode();
   CHECK(std::ranges::count(expected, std::byte{0xFF}) < std::ssize(expected) / 2);
   const std::vector<unsigned> right = lengths_and_pages<kPageSize>();
@@ -251,8 +251,9 @@ void takes_late_lengths_and_pages() {
 
 TEST_CASE("decode takes lengths and pages as the work before leaves them") {
   where_grids_overlap([] {
-    takes_late_lengths_and_pages<64>();
-    takes_late_lengths_and_pages<24>();  // in which tiles do not lie
+    takes_late_lengths_and_pages<64>("causal");
+    // Pages in which tiles do not lie, and a window that is wider than any sequence.
+    takes_late_lengths_and_pages<24>("{sliding_window: 2000}");
   });
 }
 

@@ -34,6 +34,14 @@ std::vector<Plan> all_plans() {
   return all;
 }
 
+std::vector<Plan> prefill_plans(const char* yaml) {
+  std::vector<Plan> all;
+  for (const Spec& spec : parse_specs(yaml, "case")) {
+    all.push_back(plan(spec, KernelKind::prefill, *find_architecture("sm_90a")));
+  }
+  return all;
+}
+
 // Sums that ptxas may fuse with a product, so that one is rounded which the PTX rounds twice: both
 // without a rounding of their own, the product used there alone, in one basic block.
 std::vector<std::string> fusible_sums(const std::string& ptx) {
@@ -131,10 +139,7 @@ TEST_CASE("nor does a prefill whose producer has small boxes to copy and scales 
       "compute: {matmul: fp8, accumulation: {levels: 2}}\n"
       "output: e4m3\n"
       "kernels: [prefill]\n";
-  std::vector<Plan> all;
-  for (const Spec& spec : parse_specs(kYaml, "case")) {
-    all.push_back(plan(spec, KernelKind::prefill, *find_architecture("sm_90a")));
-  }
+  const std::vector<Plan> all = prefill_plans(kYaml);
   REQUIRE(all.size() == 2 * 2 * 2);
   check_plans(all);
 }
@@ -148,11 +153,7 @@ TEST_CASE("nor does a prefill, with one level or two, and all its products run b
       "compute: [{matmul: fp8}, {matmul: fp8, accumulation: {levels: 2, promote_every: [64, "
       "128]}}]\n"
       "kernels: [prefill]\n";
-  std::vector<Plan> all;
-  const Architecture& hopper = *find_architecture("sm_90a");
-  for (const Spec& spec : parse_specs(kYaml, "case")) {
-    all.push_back(plan(spec, KernelKind::prefill, hopper));
-  }
+  const std::vector<Plan> all = prefill_plans(kYaml);
   REQUIRE(all.size() == 6 * 2 * 2 * 3 * 3);
   check_plans(all);
 }
