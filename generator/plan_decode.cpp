@@ -129,8 +129,14 @@ std::vector<Policy> policies(const Spec& spec, const Architecture& arch, const T
   return result;
 }
 
-std::vector<Constant> constants(const Spec& spec, const Tunables& tunables,
-                                const SharedLayout& layout) {
+// Whether tiles are copied beside the grid before: where that may still run and writes none of
+// them.
+bool copies_beside(const Spec& spec, const Architecture& arch) {
+  return spec.kv_cache.history_ready && arch.dependent_launch;
+}
+
+std::vector<Constant> constants(const Spec& spec, const Architecture& arch,
+                                const Tunables& tunables, const SharedLayout& layout) {
   std::vector<Constant> result = attention_constants(spec, tunables.row_tiles, tunables.warps * 32);
   const auto add = [&](std::string_view name, int value) {
     result.push_back({"int", std::string(name), fmt::to_string(value)});
@@ -140,7 +146,7 @@ std::vector<Constant> constants(const Spec& spec, const Tunables& tunables,
   }
   add("kWarps", tunables.warps);
   add("kStages", tunables.stages);
-  add("kTilesAhead", spec.kv_cache.history_ready ? tunables.stages : tunables.stages - 1);
+  add("kTilesAhead", copies_beside(spec, arch) ? tunables.stages : tunables.stages - 1);
   add("kTileTokens", tunables.tile_tokens);
   add("kStageBytes", layout.stage_bytes);
   add("kValuePart", value_part(spec));
@@ -206,8 +212,8 @@ Plan plan_decode(const Spec& spec, const Architecture& arch, const Tunables& tun
   add_end(plan);
   plan.policies.push_back(
       select_policy("merge", tunables.merge == Merge::fused ? "fused" : "kernel"));
-  plan.policies.push_back(select_policy("history", spec.kv_cache.history_ready ? "ready" : "late"));
-  plan.constants = constants(spec, tunables, layout);
+  plan.policies.push_back(select_policy("history", copies_beside(spec, arch) ? "ready" : "late"));
+  plan.constants = constants(spec, arch, tunables, layout);
   plan.skeleton = "kernels/decode.cuh";
   plan.entry = "octavo_decode";
   plan.threads = tunables.warps * 32;
@@ -241,11 +247,11 @@ Grid grid_decode(const Plan& plan, const LaunchShape& shape) {
 // part of the merge. Two splits where one already occupies half of the multiprocessors pay later:
 // half of them read nearly as fast as all. And more than eight of one sequence pay late, as eight
 // may leave room for the next grid's blocks to begin. (On an H100, d128: at 8 sequences of 1024,
-// 2048, 4096 and 8192 tokens 8.8, 15.1, 27.3 and 51.3 us with one split, 8.4, 14.4, 25.9 and 48.8
-// with two, and with history_ready 7.8, 14.1, 26.7 and 50.8, and 8.1, 13.6, 25.4 and 47.9; at one
-// sequence of 1024 tokens 5.9, 4.7 and 4.4 us with two, four and eight; of 4096, 8192 and 16384
-// tokens 6.8, 9.7 and 16.1 with eight, 6.8, 8.9 and 14.4 with sixteen, and with history_ready 5.6,
-// 8.7 and 15.1, and 6.3, 8.9 and 13.8.)
+// 2048, 4096 and 8192 tokens 8.7, 15.3, 27.1 and 51.4 us with one split, 8.5, 14.3, 25.8 and 48.6
+// with two, and with history_ready 7.4, 13.4, 25.1 and 48.6, and 8.3, 13.2, 24.9 and 47.6; at one
+// sequence of 1024 tokens 5.9, 4.5 and 4.3 us with two, four and eight; of 4096, 8192 and 16384
+// tokens 6.6, 9.2 and 15.5 with eight, 6.5, 8.8 and 14.3 with sixteen, and with history_ready 5.3,
+// 8.1 and 14.4, and 6.3, 8.2 and 13.3.)
 int choose_splits(const Plan& decode, const LaunchShape& shape, int multiprocessors) {
   constexpr int kFewestTokens = 128, kFewestTokensOfTwo = 2048;
   constexpr int kFew = 8, kFewestTokensOfMore = 512;

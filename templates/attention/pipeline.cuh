@@ -37,12 +37,28 @@ class Pipeline {
     look_up();
   }
 
-  // Starts the first tiles' copies. Those with tokens from `ready` on wait for the grid before.
-  __device__ void fill(int ready) {
+  // Starts the first tiles' copies.
+  __device__ void fill() {
+#pragma unroll 1
+    for (int stage = 0; stage < kTilesAhead; ++stage) copy(stage, [] {});
+  }
+
+  // The same while the grid before still runs; tiles with tokens from `ready` on wait for its end.
+  // Each piece waits for the one before it, but for a warp's only tile: memory has enough to do
+  // then, and what that grid still reads and writes, such as its splits' parts, does not have to
+  // queue behind all that this one's blocks have room for.
+  __device__ void fill_beside(int ready) {
+    const bool one_tile = copied_ + stride_ >= end_;
+    const auto pace = [&] {
+      if (one_tile) return;
+      cp_async_commit_group();
+      cp_async_wait_group<kPiecesAhead - 1>();
+    };
 #pragma unroll 1
     for (int stage = 0; stage < kTilesAhead; ++stage) {
       if (min(copied_ + kTileTokens, end_) > ready) Launch::wait();
-      copy(stage);
+      if (stage > 0) pace();
+      copy(stage, pace);
     }
   }
 
@@ -85,21 +101,28 @@ class Pipeline {
   __device__ int offset() const { return stage_ * kStageBytes; }
 
  private:
+  // Pieces, K or V of a tile, that a warp has on their way beside the grid before: 4 KiB, which of
+  // eight warps are what keeps memory busy.
+  static constexpr int kPieceBytes = kTileTokens * kKeyUnits * 16;
+  static constexpr int kPiecesAhead = kPieceBytes < 4096 ? 4096 / kPieceBytes : 1;
+
   // A new tile's copies take the place of the last one that the warp worked on. With a warp's last
   // tile on its way the next grid may begin, whose copies would take bandwidth from it before.
   __device__ void refill() {
-    copy(stage_);
+    copy(stage_, [] {});
     stage_ = stage_ + 1 < kStages ? stage_ + 1 : 0;
     if (all_copied()) Launch::let_next_begin();
   }
 
-  // Starts the next tile's copies. Tokens that are not there become zeros, their scales too, so
-  // that nothing read from the tile is a NaN that no one wrote.
-  __device__ void copy(int stage) {
+  // Starts the next tile's copies, of K, and after `between` of V. Tokens that are not there become
+  // zeros, their scales too, so that nothing read from the tile is a NaN that no one wrote.
+  template <class Between>
+  __device__ void copy(int stage, const Between& between) {
     if (copied_ < end_) {
       tile_rows_.wait();
       const unsigned tile = stages_ + stage * kStageBytes;
       copy_rows<kKeyUnits>(tile, cache_.k);
+      between();
       copy_rows<kValueUnits>(tile + kValuesOffset, cache_.v);
       if constexpr (Scale::kPerToken) {
         copy_scales(tile + kKeyScalesOffset, cache_.k_scale);

@@ -31,12 +31,9 @@ struct History {
   // blocks copy. These tiles may be in the L2 cache already.
   static __device__ void before_queries(const DecodeArguments&, const Rows&, Pipeline&, Merge&) {}
   static __device__ void after_queries(Pipeline& pipeline) {
-    pipeline.fill(kEverything);
+    pipeline.fill();
     pipeline.prefetch_keys();
   }
-
- private:
-  static constexpr int kEverything = 0x7fffffff;  // is ready
 };
 
 }  // namespace octavo

@@ -4,8 +4,8 @@
 
 namespace octavo {
 
-// What decode finds in the cache, and where, is there before the grid before begins, which writes
-// at most the queries and the batch's own tokens. All else is read while that grid still runs.
+// What decode finds in the cache, and where, is there before the grids that may still run beside it
+// begin: these write at most the queries and the batch's own tokens. All else is read meanwhile.
 struct History {
   // Before anything is read.
   static __device__ void begin(const DecodeArguments&, Merge&) {}
@@ -16,7 +16,7 @@ struct History {
   // The first tiles are copied while that grid runs, but for those with tokens that it may write.
   static __device__ void before_queries(const DecodeArguments& arguments, const Rows& rows,
                                         Pipeline& pipeline, Merge& merge) {
-    pipeline.fill(rows.first_position);
+    pipeline.fill_beside(rows.first_position);
     Launch::wait();
     merge.start(arguments);
   }

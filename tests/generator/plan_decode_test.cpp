@@ -103,6 +103,20 @@ TEST_CASE("every row of decode's table is selected by some spec, and its source 
   }
 }
 
+TEST_CASE("tiles are copied beside the grid before where that may still run") {
+  const auto history = [](bool ready, std::string_view arch) {
+    Spec spec = llama();
+    spec.kv_cache.history_ready = ready;
+    const Plan decode = plan(spec, KernelKind::decode, *find_architecture(arch));
+    const auto axis = std::ranges::find(decode.policies, "history", &Policy::axis);
+    REQUIRE(axis != decode.policies.end());
+    return std::string(axis->file);
+  };
+  CHECK(history(true, "sm_90a") == "history/ready.cuh");
+  CHECK(history(false, "sm_90a") == "history/late.cuh");
+  CHECK(history(true, "sm_89") == "history/late.cuh");  // grids follow each other's end
+}
+
 TEST_CASE("shared memory fits on every architecture, whatever the heads and formats") {
   for (const Architecture& arch : architectures()) {
     for (const DataType format : {DataType::e4m3, DataType::bf16}) {

@@ -1,4 +1,4 @@
-// Octavo 0.1.0: decode for sm_89. Generated; edit the spec or templates/ instead.
+// Octavo 0.1.0: decode for sm_120a. Generated; edit the spec or templates/ instead.
 //
 // Spec 8eeaa27fe1545aa7
 //   octavo: 1
@@ -934,14 +934,31 @@ class Query {
   unsigned operands_[kRowTiles][kKeySteps][4];
 };
 
-// ---- templates/launch/serial.cuh ----------------------------------------------------------------
+// ---- templates/ptx/griddepcontrol.cuh -----------------------------------------------------------
 
-// How grids of a stream follow each other: the next one begins when this one has ended.
+// Programmatic dependent launch: grids of a stream that begin before the one before has ended.
+
+inline __device__ void griddepcontrol_launch_dependents() {
+  asm volatile("griddepcontrol.launch_dependents;" ::: "memory");
+}
+
+// Until the grids before have ended and what they wrote can be read.
+inline __device__ void griddepcontrol_wait() { asm volatile("griddepcontrol.wait;" ::: "memory"); }
+
+// ---- templates/launch/dependent.cuh -------------------------------------------------------------
+
+// How grids of a stream follow each other: the next one's blocks may take their places, as soon as
+// this one lets them and its blocks leave them, and wait there for its end.
 struct Launch {
-  static constexpr bool kOverlaps = false;
+  static constexpr bool kOverlaps = true;
 
-  static __device__ void wait() {}
-  static __device__ void let_next_begin() {}
+  // Waits until the grids before have ended and what they wrote is to be seen. Every block does so,
+  // or this grid could end before those, and more than once costs nothing.
+  static __device__ void wait() { griddepcontrol_wait(); }
+
+  // Lets the next grid's blocks begin. As that is after `wait`, what they can see before theirs is
+  // at least what the grid before this one left. More than once costs nothing.
+  static __device__ void let_next_begin() { griddepcontrol_launch_dependents(); }
 };
 
 // ---- templates/format/e4m3.cuh ------------------------------------------------------------------
@@ -1158,12 +1175,28 @@ class Pipeline {
     look_up();
   }
 
-  // Starts the first tiles' copies. Those with tokens from `ready` on wait for the grid before.
-  __device__ void fill(int ready) {
+  // Starts the first tiles' copies.
+  __device__ void fill() {
+#pragma unroll 1
+    for (int stage = 0; stage < kTilesAhead; ++stage) copy(stage, [] {});
+  }
+
+  // The same while the grid before still runs; tiles with tokens from `ready` on wait for its end.
+  // Each piece waits for the one before it, but for a warp's only tile: memory has enough to do
+  // then, and what that grid still reads and writes, such as its splits' parts, does not have to
+  // queue behind all that this one's blocks have room for.
+  __device__ void fill_beside(int ready) {
+    const bool one_tile = copied_ + stride_ >= end_;
+    const auto pace = [&] {
+      if (one_tile) return;
+      cp_async_commit_group();
+      cp_async_wait_group<kPiecesAhead - 1>();
+    };
 #pragma unroll 1
     for (int stage = 0; stage < kTilesAhead; ++stage) {
       if (min(copied_ + kTileTokens, end_) > ready) Launch::wait();
-      copy(stage);
+      if (stage > 0) pace();
+      copy(stage, pace);
     }
   }
 
@@ -1206,21 +1239,28 @@ class Pipeline {
   __device__ int offset() const { return stage_ * kStageBytes; }
 
  private:
+  // Pieces, K or V of a tile, that a warp has on their way beside the grid before: 4 KiB, which of
+  // eight warps are what keeps memory busy.
+  static constexpr int kPieceBytes = kTileTokens * kKeyUnits * 16;
+  static constexpr int kPiecesAhead = kPieceBytes < 4096 ? 4096 / kPieceBytes : 1;
+
   // A new tile's copies take the place of the last one that the warp worked on. With a warp's last
   // tile on its way the next grid may begin, whose copies would take bandwidth from it before.
   __device__ void refill() {
-    copy(stage_);
+    copy(stage_, [] {});
     stage_ = stage_ + 1 < kStages ? stage_ + 1 : 0;
     if (all_copied()) Launch::let_next_begin();
   }
 
-  // Starts the next tile's copies. Tokens that are not there become zeros, their scales too, so
-  // that nothing read from the tile is a NaN that no one wrote.
-  __device__ void copy(int stage) {
+  // Starts the next tile's copies, of K, and after `between` of V. Tokens that are not there become
+  // zeros, their scales too, so that nothing read from the tile is a NaN that no one wrote.
+  template <class Between>
+  __device__ void copy(int stage, const Between& between) {
     if (copied_ < end_) {
       tile_rows_.wait();
       const unsigned tile = stages_ + stage * kStageBytes;
       copy_rows<kKeyUnits>(tile, cache_.k);
+      between();
       copy_rows<kValueUnits>(tile + kValuesOffset, cache_.v);
       if constexpr (Scale::kPerToken) {
         copy_scales(tile + kKeyScalesOffset, cache_.k_scale);
@@ -1294,8 +1334,8 @@ class Pipeline {
 
 // ---- templates/history/ready.cuh ----------------------------------------------------------------
 
-// What decode finds in the cache, and where, is there before the grid before begins, which writes
-// at most the queries and the batch's own tokens. All else is read while that grid still runs.
+// What decode finds in the cache, and where, is there before the grids that may still run beside it
+// begin: these write at most the queries and the batch's own tokens. All else is read meanwhile.
 struct History {
   // Before anything is read.
   static __device__ void begin(const DecodeArguments&, Merge&) {}
@@ -1306,7 +1346,7 @@ struct History {
   // The first tiles are copied while that grid runs, but for those with tokens that it may write.
   static __device__ void before_queries(const DecodeArguments& arguments, const Rows& rows,
                                         Pipeline& pipeline, Merge& merge) {
-    pipeline.fill(rows.first_position);
+    pipeline.fill_beside(rows.first_position);
     Launch::wait();
     merge.start(arguments);
   }
