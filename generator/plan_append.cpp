@@ -61,6 +61,8 @@ Plan plan_append(const Spec& spec, const Architecture& arch) {
   add("kLanesQk", row_lanes(attention.head_dim.qk));
   add("kLanesV", row_lanes(attention.head_dim.v));
   add("kRowsInFlight", rows_in_flight(spec));
+  plan.constants.push_back(
+      {"bool", "kHistoryReady", spec.kv_cache.history_ready ? "true" : "false"});
   return plan;
 }
 

@@ -13,10 +13,10 @@
 //
 // With kv_cache.history_ready decode reads more meanwhile: token_start, kv_length, the page table,
 // and K, V and scales of all tokens but the batch's own. The kernel enqueued directly before decode
-// must write none of these. An append of just the batch's tokens writes none; one of a longer
-// prompt does, as does whatever moves pages or sets lengths. Where a kernel that is not Octavo's
-// lets decode begin before it has itself waited, the kernels before it must write none either.
-// Copies and memsets never overlap.
+// must write none of these, nor must the one before that one where that one lets decode begin
+// before it has itself waited, and so on. Append does so, decode does not. An append of just the
+// batch's tokens writes none; one of a longer prompt does, as does whatever moves pages or sets
+// lengths. Copies and memsets never overlap.
 #pragma once
 
 #include <memory>

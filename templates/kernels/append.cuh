@@ -118,6 +118,8 @@ __device__ int blocks_of(int tokens) {
 
 extern "C" __global__ void __launch_bounds__(kThreads, kResidentBlocks)
     append(const __grid_constant__ AppendArguments arguments) {
+  // Where the history is ready before this grid begins, decode may begin to read it beside it.
+  if constexpr (kHistoryReady) Launch::let_next_begin();
   Launch::wait();
   Launch::let_next_begin();
   const KvCache& cache = arguments.cache;

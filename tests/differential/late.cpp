@@ -106,6 +106,30 @@ class LateCase {
   // The same where the queries, and K, V and scales of the batch's own tokens, are `garbage` until
   // the work before ends.
   std::vector<std::byte> decode_late_tokens(unsigned garbage) {
+    write_tokens_late(garbage);
+    return decode(right_);
+  }
+  std::vector<std::byte> append_and_decode_late_tokens(unsigned garbage) {
+    write_tokens_late(garbage);
+    return append_and_decode(right_);
+  }
+
+ private:
+  // Words of the memory that has K, V, the scales of each, and the queries in bf16.
+  static constexpr std::size_t kRows = kPages<kPageSize> * kKvHeads * kPageSize,
+                               kRowWords = kHeadDim / 4, kValues = kRows * kRowWords,
+                               kScale = 2 * kValues, kValueScale = kScale + kRows,
+                               kQuery = kValueScale + kRows,
+                               kEnd = kQuery + 3 * kHeads * kHeadDim / 2;
+
+  static Attention::DecodeSize size() { return {.max_kv_length = kLongest, .splits = 2}; }
+
+  void write_late(const Buffer& to, const Buffer& from, unsigned threads) {
+    late_.launch(1, threads, stream_.handle(), to.address(), from.address(),
+                 static_cast<unsigned>(to.bytes() / 4), device().emulated() ? 0u : 50'000u);
+  }
+
+  void write_tokens_late(unsigned garbage) {
     std::vector<unsigned> early = tokens_;
     const std::vector<unsigned> words = lengths_and_pages<kPageSize>();
     for (std::size_t sequence = 0; sequence < kLengths.size(); ++sequence) {
@@ -122,22 +146,6 @@ class LateCase {
     std::fill(early.begin() + kQuery, early.end(), garbage);
     memory_.upload(early.data(), memory_.bytes());
     write_late(memory_, right_tokens_, 1024);
-    return decode(right_);
-  }
-
- private:
-  // Words of the memory that has K, V, the scales of each, and the queries in bf16.
-  static constexpr std::size_t kRows = kPages<kPageSize> * kKvHeads * kPageSize,
-                               kRowWords = kHeadDim / 4, kValues = kRows * kRowWords,
-                               kScale = 2 * kValues, kValueScale = kScale + kRows,
-                               kQuery = kValueScale + kRows,
-                               kEnd = kQuery + 3 * kHeads * kHeadDim / 2;
-
-  static Attention::DecodeSize size() { return {.max_kv_length = kLongest, .splits = 2}; }
-
-  void write_late(const Buffer& to, const Buffer& from, unsigned threads) {
-    late_.launch(1, threads, stream_.handle(), to.address(), from.address(),
-                 static_cast<unsigned>(to.bytes() / 4), device().emulated() ? 0u : 50'000u);
   }
 
   // Heads of the queries serve as the new tokens' K and V.
@@ -272,9 +280,24 @@ TEST_CASE("decode takes queries and the batch's own tokens as the work before le
   });
 }
 
+TEST_CASE("behind append decode takes what append, and the work before that, leave") {
+  where_grids_overlap([] {
+    for (const bool history_ready : {false, true}) {
+      CAPTURE(history_ready);
+      LateCase<64> late(history_ready);
+      const std::vector<std::byte> expected = late.append_and_decode();
+      CHECK(std::ranges::count(expected, std::byte{0xFF}) < std::ssize(expected) / 2);
+      for (const unsigned garbage : {0u, ~0u, 0x3F3F3F3Fu}) {
+        CAPTURE(garbage);
+        CHECK(late.append_and_decode_late_tokens(garbage) == expected);
+      }
+    }
+  });
+}
+
 TEST_CASE("behind append decode takes lengths and pages as the work before append leaves them") {
   where_grids_overlap([] {
-    LateCase<64> late(true);
+    LateCase<64> late(false);
     const std::vector<std::byte> expected = late.append_and_decode();
     CHECK(std::ranges::count(expected, std::byte{0xFF}) < std::ssize(expected) / 2);
     const std::vector<unsigned> right = lengths_and_pages<64>();

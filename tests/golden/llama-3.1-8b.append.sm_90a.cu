@@ -150,6 +150,7 @@ constexpr int kResidentBlocks = 8;
 constexpr int kLanesQk = 16;
 constexpr int kLanesV = 16;
 constexpr int kRowsInFlight = 4;
+constexpr bool kHistoryReady = false;
 
 // ---- templates/ptx/convert.cuh ------------------------------------------------------------------
 
@@ -391,8 +392,9 @@ struct Launch {
   // or this grid could end before those, and more than once costs nothing.
   static __device__ void wait() { griddepcontrol_wait(); }
 
-  // Lets the next grid's blocks begin. As that is after `wait`, what they can see before theirs is
-  // at least what the grid before this one left. More than once costs nothing.
+  // Lets the next grid's blocks begin. After `wait`, what they can see before theirs is at least
+  // what the grid before this one left; before it, what this grid can see then. More than once
+  // costs nothing.
   static __device__ void let_next_begin() { griddepcontrol_launch_dependents(); }
 };
 
@@ -678,6 +680,8 @@ __device__ int blocks_of(int tokens) {
 
 extern "C" __global__ void __launch_bounds__(kThreads, kResidentBlocks)
     append(const __grid_constant__ AppendArguments arguments) {
+  // Where the history is ready before this grid begins, decode may begin to read it beside it.
+  if constexpr (kHistoryReady) Launch::let_next_begin();
   Launch::wait();
   Launch::let_next_begin();
   const KvCache& cache = arguments.cache;

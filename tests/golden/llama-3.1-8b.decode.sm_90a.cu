@@ -936,8 +936,9 @@ struct Launch {
   // or this grid could end before those, and more than once costs nothing.
   static __device__ void wait() { griddepcontrol_wait(); }
 
-  // Lets the next grid's blocks begin. As that is after `wait`, what they can see before theirs is
-  // at least what the grid before this one left. More than once costs nothing.
+  // Lets the next grid's blocks begin. After `wait`, what they can see before theirs is at least
+  // what the grid before this one left; before it, what this grid can see then. More than once
+  // costs nothing.
   static __device__ void let_next_begin() { griddepcontrol_launch_dependents(); }
 };
 
