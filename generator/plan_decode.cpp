@@ -1,6 +1,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cstdint>
 
 #include "generator/plan_detail.hpp"
 
@@ -154,6 +155,14 @@ std::vector<Constant> constants(const Spec& spec, const Architecture& arch,
   return result;
 }
 
+// The most tokens that a block's rows see.
+std::int64_t tokens_seen(const Spec& spec, const LaunchShape& shape) {
+  const Mask& mask = spec.attention.mask;
+  if (mask.kind != MaskKind::sliding_window) return shape.max_kv_length;
+  const std::int64_t of_window = std::int64_t{mask.window} + shape.max_query_tokens - 1;
+  return std::min<std::int64_t>(shape.max_kv_length, of_window);
+}
+
 int row_blocks(const Plan& plan, const LaunchShape& shape) {
   const int rows = shape.max_query_tokens * plan.spec.attention.group();
   const int block_rows = plan.tunables.row_tiles * kMmaRows;
@@ -244,14 +253,15 @@ Grid grid_decode(const Plan& plan, const LaunchShape& shape) {
 }
 
 // As many blocks as the multiprocessors hold at once, but none with fewer tokens than pay for their
-// part of the merge. Two splits where one already occupies half of the multiprocessors pay later:
-// half of them read nearly as fast as all. And more than eight of one sequence pay late, as eight
-// may leave room for the next grid's blocks to begin. (On an H100, d128: at 8 sequences of 1024,
-// 2048, 4096 and 8192 tokens 8.7, 15.3, 27.1 and 51.4 us with one split, 8.5, 14.3, 25.8 and 48.6
-// with two, and with history_ready 7.4, 13.4, 25.1 and 48.6, and 8.3, 13.2, 24.9 and 47.6; at one
-// sequence of 1024 tokens 5.9, 4.5 and 4.3 us with two, four and eight; of 4096, 8192 and 16384
-// tokens 6.6, 9.2 and 15.5 with eight, 6.5, 8.8 and 14.3 with sixteen, and with history_ready 5.3,
-// 8.1 and 14.4, and 6.3, 8.2 and 13.3.)
+// part of the merge; more bytes than 256 of a token count as more tokens. Two splits where one
+// already occupies half of the multiprocessors pay later: half of them read nearly as fast as all.
+// And more than eight of one sequence pay late, as eight may leave room for the next grid's blocks
+// to begin. (On an H100, d128: at 8 sequences of 1024, 2048, 4096 and 8192 tokens 8.7, 15.3, 27.1
+// and 51.4 us with one split, 8.5, 14.3, 25.8 and 48.6 with two, and with history_ready 7.4, 13.4,
+// 25.1 and 48.6, and 8.3, 13.2, 24.9 and 47.6; at one sequence of 1024 tokens 5.9, 4.5 and 4.3 us
+// with two, four and eight; of 4096, 8192 and 16384 tokens 6.6, 9.2 and 15.5 with eight, 6.5, 8.8
+// and 14.3 with sixteen, and with history_ready 5.3, 8.1 and 14.4, and 6.3, 8.2 and 13.3. d256: at
+// 8 of 1024 15.4 with one and 14.5 with two, at one of 4096 10.1 with eight and 9.2 with sixteen.)
 int choose_splits(const Plan& decode, const LaunchShape& shape, int multiprocessors) {
   constexpr int kFewestTokens = 128, kFewestTokensOfTwo = 2048;
   constexpr int kFew = 8, kFewestTokensOfMore = 512;
@@ -261,9 +271,12 @@ int choose_splits(const Plan& decode, const LaunchShape& shape, int multiprocess
       std::max(1, decode.arch.shared_bytes_per_multiprocessor / (decode.shared_bytes + 1024));
   const int by_threads = std::max(1, 512 / decode.threads);
   const int fitting = multiprocessors * std::min(resident, by_threads) / groups;
-  if (fitting == 2 && shape.max_kv_length < kFewestTokensOfTwo) return 1;
-  const int few = std::clamp(shape.max_kv_length / kFewestTokens, 1, kFew);
-  return std::clamp(fitting, 1, std::max(few, shape.max_kv_length / kFewestTokensOfMore));
+  const std::int64_t tokens =
+      tokens_seen(decode.spec, shape) * std::max(token_bytes(decode.spec), 256) / 256;
+  if (fitting == 2 && tokens < kFewestTokensOfTwo) return 1;
+  const std::int64_t few = std::clamp<std::int64_t>(tokens / kFewestTokens, 1, kFew);
+  return static_cast<int>(
+      std::clamp<std::int64_t>(fitting, 1, std::max(few, tokens / kFewestTokensOfMore)));
 }
 
 std::size_t arrival_count(const Plan& decode, const LaunchShape& shape) {

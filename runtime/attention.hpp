@@ -12,11 +12,11 @@
 // then.
 //
 // With kv_cache.history_ready decode reads more meanwhile: token_start, kv_length, the page table,
-// and K, V and scales of all tokens but the batch's own. The kernel enqueued directly before decode
-// must write none of these, nor must the one before that one where that one lets decode begin
-// before it has itself waited, and so on. Append does so, decode does not. An append of just the
-// batch's tokens writes none; one of a longer prompt does, as does whatever moves pages or sets
-// lengths. Copies and memsets never overlap.
+// and K, V and scales of all tokens but the batch's own. Kernels that may still run then must write
+// none of these: the one enqueued directly before decode, the one before that where the former lets
+// decode begin before it has itself waited, and so on. Of Octavo's only append does so. An append
+// of just the batch's tokens writes none; one of a longer prompt does, as does whatever moves pages
+// or sets lengths. Copies and memsets never overlap.
 #pragma once
 
 #include <memory>

@@ -176,6 +176,30 @@ TEST_CASE("splits fill the device, but do not cut what is short") {
   CHECK(choose_splits(decode, shape, 132) == 1);
 }
 
+TEST_CASE("splits count what a window shows, and large tokens as more") {
+  LaunchShape shape{.sequences = 1, .tokens = 1, .max_kv_length = 16384};
+  const auto chosen = [&](const Spec& spec) {
+    return choose_splits(plan(spec, KernelKind::decode, hopper()), shape, 132);
+  };
+  Spec spec = llama();
+  CHECK(chosen(spec) == 16);
+  spec.attention.mask = {MaskKind::sliding_window, 128};
+  CHECK(chosen(spec) == 1);
+  spec.attention.mask.window = 512;
+  CHECK(chosen(spec) == 4);
+  shape.max_kv_length = 300;  // less than the window
+  CHECK(chosen(spec) == 2);
+  shape.max_kv_length = 2147483647;
+  spec.attention.mask.window = 2147483632;  // with 16 queries the largest int
+  shape.max_query_tokens = 16;
+  CHECK(chosen(spec) > 1);
+
+  shape = {.sequences = 1, .tokens = 1, .max_kv_length = 4096};
+  CHECK(chosen(with_heads(32, 8, 128, 128)) == 8);
+  CHECK(chosen(with_heads(32, 8, 64, 64)) == 8);
+  CHECK(chosen(with_heads(16, 8, 256, 256)) == 16);
+}
+
 TEST_CASE("decode brings a merge kernel only where its plan does not merge by itself") {
   Spec spec = llama();
   spec.kernels = {KernelKind::decode};
