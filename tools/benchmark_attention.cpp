@@ -129,13 +129,17 @@ class Bench {
   }
 
   // Of specs that share a cache: milliseconds each, or none where it does not fit. `bases`: of the
-  // same over a bf16 cache.
+  // same over a bf16 cache. What counts are the bytes that a decode reads: of a window, its
+  // tokens'.
   std::vector<double> measure_decode(const std::vector<Attention>& attentions, int batch,
                                      int context, const std::vector<double>& bases) {
     const Spec& spec = attentions.front().spec();
-    const std::size_t bytes = LayerBytes(spec, batch, context).all();
+    const Mask& mask = spec.attention.mask;
+    const bool windowed = mask.kind == MaskKind::sliding_window;
+    const int seen = windowed ? std::min(context, mask.window) : context;
+    const std::size_t bytes = LayerBytes(spec, batch, seen).all();
     const std::size_t layers = timing_.copies_for(bytes);
-    if (!timing_.fits(layers * bytes)) return {};
+    if (!timing_.fits(layers * LayerBytes(spec, batch, context).all())) return {};
 
     const CacheLayers cache(timing_, spec, layers, batch, context);
     NewTokens tokens(timing_, spec, batch, context);
