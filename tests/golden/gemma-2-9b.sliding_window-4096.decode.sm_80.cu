@@ -1175,13 +1175,13 @@ class Pipeline {
   }
 
   // The same while the grid before still runs; tiles with tokens from `ready` on wait for its end.
-  // Each piece waits for the one before it, but for a warp's only tile: memory has enough to do
-  // then, and what that grid still reads and writes, such as its splits' parts, does not have to
-  // queue behind all that this one's blocks have room for.
+  // Each piece waits for the one before it: memory has enough to do then, and what that grid still
+  // reads and writes, such as its splits' parts, does not have to queue behind all that this one's
+  // blocks have room for. A warp's only tile comes at once.
   __device__ void fill_beside(int ready) {
-    const bool one_tile = copied_ + stride_ >= end_;
+    const bool at_once = copied_ + stride_ >= end_ || begins_last();
     const auto pace = [&] {
-      if (one_tile) return;
+      if (at_once) return;
       cp_async_commit_group();
       cp_async_wait_group<kPiecesAhead - 1>();
     };
@@ -1236,6 +1236,13 @@ class Pipeline {
   // eight warps are what keeps memory busy.
   static constexpr int kPieceBytes = kTileTokens * kKeyUnits * 16;
   static constexpr int kPiecesAhead = kPieceBytes < 4096 ? 4096 / kPieceBytes : 1;
+
+  // Whether the block is one of the last to begin, in the places of the grid before's merges: there
+  // is little left then to be beside of.
+  static __device__ bool begins_last() {
+    const bool last_group = blockIdx.y + 1 == gridDim.y && blockIdx.z + 1 == gridDim.z;
+    return last_group && 2 * blockIdx.x >= gridDim.x;
+  }
 
   // A new tile's copies take the place of the last one that the warp worked on. With a warp's last
   // tile on its way the next grid may begin, whose copies would take bandwidth from it before.
