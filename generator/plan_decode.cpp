@@ -252,31 +252,35 @@ Grid grid_decode(const Plan& plan, const LaunchShape& shape) {
           static_cast<unsigned>(shape.sequences)};
 }
 
-// As many blocks as the multiprocessors hold at once, but none with fewer tokens than pay for their
-// part of the merge; more bytes than 256 of a token count as more tokens. Two splits where one
-// already occupies half of the multiprocessors pay later: half of them read nearly as fast as all.
-// And more than eight of one sequence pay late, as eight may leave room for the next grid's blocks
-// to begin. (On an H100, d128: at 8 sequences of 1024, 2048, 4096 and 8192 tokens 8.7, 15.3, 27.1
-// and 51.4 us with one split, 8.5, 14.3, 25.8 and 48.6 with two, and with history_ready 7.4, 13.4,
-// 25.1 and 48.6, and 8.3, 13.2, 24.9 and 47.6; at one sequence of 1024 tokens 5.9, 4.5 and 4.3 us
-// with two, four and eight; of 4096, 8192 and 16384 tokens 6.6, 9.2 and 15.5 with eight, 6.5, 8.8
-// and 14.3 with sixteen, and with history_ready 5.3, 8.1 and 14.4, and 6.3, 8.2 and 13.3. d256: at
-// 8 of 1024 15.4 with one and 14.5 with two, at one of 4096 10.1 with eight and 9.2 with sixteen.)
+// A block for each multiprocessor, but none with fewer tokens than pay for their part of the merge;
+// more bytes than 256 of a token count as more tokens. Two splits where one already occupies half
+// of the multiprocessors pay later: half of them read nearly as fast as all. More than eight of one
+// sequence pay late, as eight may leave room for the next grid's blocks to begin, and later still
+// more blocks than multiprocessors, where these hold several. (On an H100, d128: at 8 sequences of
+// 1024, 2048, 4096 and 8192 tokens 8.7, 15.3, 27.1 and 51.4 us with one split, 8.5, 14.3, 25.8 and
+// 48.6 with two, and with history_ready 7.4, 13.4, 25.1 and 48.6, and 8.3, 13.2, 24.9 and 47.6; at
+// one sequence of 1024 tokens 5.9, 4.5 and 4.3 us with two, four and eight; of 4096, 8192 and 16384
+// tokens 6.6, 9.2 and 15.5 with eight, 6.5, 8.8 and 14.3 with sixteen, and with history_ready 5.3,
+// 8.1 and 14.4, and 6.3, 8.2 and 13.3. d256: at 8 of 1024 15.4 with one and 14.5 with two, at one
+// of 4096 10.1 with eight and 9.2 with sixteen. d64: at one of 16384, 32768 and 65536 9.2, 15.8 and
+// 31.1 with sixteen, 10.8, 16.6 and 29.4 with thirty-two, and with history_ready 8.2, 14.1
+// and 30.9, and 12.0, 16.1 and 26.9.)
 int choose_splits(const Plan& decode, const LaunchShape& shape, int multiprocessors) {
   constexpr int kFewestTokens = 128, kFewestTokensOfTwo = 2048;
-  constexpr int kFew = 8, kFewestTokensOfMore = 512;
+  constexpr int kFew = 8, kFewestTokensOfMore = 512, kFewestTokensOfMost = 2048;
   const int groups = static_cast<int>(arrival_count(decode, shape));
   if (groups == 0) return 1;
-  const int resident =
-      std::max(1, decode.arch.shared_bytes_per_multiprocessor / (decode.shared_bytes + 1024));
-  const int by_threads = std::max(1, 512 / decode.threads);
-  const int fitting = multiprocessors * std::min(resident, by_threads) / groups;
   const std::int64_t tokens =
       tokens_seen(decode.spec, shape) * std::max(token_bytes(decode.spec), 256) / 256;
-  if (fitting == 2 && tokens < kFewestTokensOfTwo) return 1;
+  const std::int64_t one_each = multiprocessors / groups;
   const std::int64_t few = std::clamp<std::int64_t>(tokens / kFewestTokens, 1, kFew);
-  return static_cast<int>(
-      std::clamp<std::int64_t>(fitting, 1, std::max(few, tokens / kFewestTokensOfMore)));
+  std::int64_t splits =
+      std::clamp<std::int64_t>(one_each, 1, std::max(few, tokens / kFewestTokensOfMore));
+  if (one_each == 2 && tokens < kFewestTokensOfTwo) splits = 1;
+
+  const int by_memory = decode.arch.shared_bytes_per_multiprocessor / (decode.shared_bytes + 1024);
+  const std::int64_t all = multiprocessors * std::min(by_memory, 512 / decode.threads) / groups;
+  return static_cast<int>(std::max(splits, std::min(all, tokens / kFewestTokensOfMost)));
 }
 
 std::size_t arrival_count(const Plan& decode, const LaunchShape& shape) {

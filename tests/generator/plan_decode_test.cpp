@@ -200,6 +200,23 @@ TEST_CASE("splits count what a window shows, and large tokens as more") {
   CHECK(chosen(with_heads(16, 8, 256, 256)) == 16);
 }
 
+TEST_CASE("more splits than multiprocessors are for long sequences") {
+  const Plan decode = plan(with_heads(64, 8, 64, 64), KernelKind::decode, hopper());
+  REQUIRE(decode.shared_bytes < 110 * 1024);  // two blocks fit
+  const auto chosen = [&](int sequences, int kv_length) {
+    const LaunchShape shape{
+        .sequences = sequences, .tokens = sequences, .max_kv_length = kv_length};
+    return choose_splits(decode, shape, 132);
+  };
+  CHECK(chosen(1, 1024) == 8);
+  CHECK(chosen(1, 32768) == 16);
+  CHECK(chosen(1, 65536) == 32);
+  CHECK(chosen(1, 1 << 20) == 33);
+  CHECK(chosen(8, 1024) == 1);
+  CHECK(chosen(8, 4096) == 2);
+  CHECK(chosen(8, 8192) == 4);
+}
+
 TEST_CASE("decode brings a merge kernel only where its plan does not merge by itself") {
   Spec spec = llama();
   spec.kernels = {KernelKind::decode};
