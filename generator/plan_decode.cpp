@@ -136,6 +136,11 @@ bool copies_beside(const Spec& spec, const Architecture& arch) {
   return spec.kv_cache.history_ready && arch.dependent_launch;
 }
 
+// Blocks that a multiprocessor holds at once.
+int resident_blocks(const Architecture& arch, int threads, int shared_bytes) {
+  return std::min(arch.shared_bytes_per_multiprocessor / (shared_bytes + 1024), 512 / threads);
+}
+
 std::vector<Constant> constants(const Spec& spec, const Architecture& arch,
                                 const Tunables& tunables, const SharedLayout& layout) {
   std::vector<Constant> result = attention_constants(spec, tunables.row_tiles, tunables.warps * 32);
@@ -152,6 +157,7 @@ std::vector<Constant> constants(const Spec& spec, const Architecture& arch,
   add("kStageBytes", layout.stage_bytes);
   add("kValuePart", value_part(spec));
   add("kQueryOffset", layout.query_offset);
+  add("kResidentBlocks", resident_blocks(arch, tunables.warps * 32, layout.shared_bytes()));
   return result;
 }
 
@@ -278,8 +284,8 @@ int choose_splits(const Plan& decode, const LaunchShape& shape, int multiprocess
       std::clamp<std::int64_t>(one_each, 1, std::max(few, tokens / kFewestTokensOfMore));
   if (one_each == 2 && tokens < kFewestTokensOfTwo) splits = 1;
 
-  const int by_memory = decode.arch.shared_bytes_per_multiprocessor / (decode.shared_bytes + 1024);
-  const std::int64_t all = multiprocessors * std::min(by_memory, 512 / decode.threads) / groups;
+  const int resident = resident_blocks(decode.arch, decode.threads, decode.shared_bytes);
+  const std::int64_t all = multiprocessors * resident / groups;
   return static_cast<int>(std::max(splits, std::min(all, tokens / kFewestTokensOfMost)));
 }
 

@@ -156,6 +156,7 @@ constexpr int kTileTokens = 32;
 constexpr int kStageBytes = 5120;
 constexpr int kValuePart = 128;
 constexpr int kQueryOffset = 81920;
+constexpr int kResidentBlocks = 1;
 
 // ---- templates/ptx/convert.cuh ------------------------------------------------------------------
 
@@ -1245,11 +1246,11 @@ class Pipeline {
   static constexpr int kPieceBytes = kTileTokens * kKeyUnits * 16;
   static constexpr int kPiecesAhead = kPieceBytes < 4096 ? 4096 / kPieceBytes : 1;
 
-  // Whether the block is one of the last to begin, in the places of the grid before's merges: there
-  // is little left then to be beside of.
+  // Whether the block is one of the last to begin: where a multiprocessor holds one at a time, in
+  // the places of the grid before's merges. There is little left then to be beside of.
   static __device__ bool begins_last() {
     const bool last_group = blockIdx.y + 1 == gridDim.y && blockIdx.z + 1 == gridDim.z;
-    return last_group && 2 * blockIdx.x >= gridDim.x;
+    return kResidentBlocks == 1 && last_group && 2 * blockIdx.x >= gridDim.x;
   }
 
   // A new tile's copies take the place of the last one that the warp worked on. With a warp's last
