@@ -67,6 +67,9 @@ const Row kRows[] = {
     {"attention: {query_heads: 4, kv_heads: 2, head_dim: 128}\n"
      "kv_cache: {history_ready: true, page_size: 8}",
      {{300, 1}, 2, 0}},
+    {"attention: {query_heads: 4, kv_heads: 2, head_dim: 128}\n"
+     "kv_cache: {history_ready: true}",
+     {{40, 1500}, 2, 3}},
     // Masks, softcap, sinks, RoPE.
     {"attention: {query_heads: 4, kv_heads: 2, head_dim: 64, mask: none}", {{100, 9}, 8, 0}},
     {"attention: {query_heads: 4, kv_heads: 2, head_dim: 64, mask: causal}", {{100, 9}, 16, 2}},
